@@ -1,0 +1,3 @@
+from gitpaas.cli import main
+
+main()

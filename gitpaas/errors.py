@@ -1,0 +1,74 @@
+"""Every error a user may see. Raised anywhere, caught once at the door (cli, an SSH session, the hook)."""
+
+from __future__ import annotations
+
+
+class GitpaasError(Exception):
+    """Something went wrong and the user can read what: `message` says what happened, `hint` what to do next."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(GitpaasError):
+    """The command or its arguments are off."""
+
+    exit_code = 2
+
+
+class NotAllowed(GitpaasError):
+    """The key's role does not reach this far."""
+
+    exit_code = 3
+
+
+class NotFound(GitpaasError):
+    """No app, key, build or release of that name."""
+
+
+class Conflict(GitpaasError):
+    """Somebody else got there first: a name taken, a ref moved, a second server."""
+
+
+class BadConfig(GitpaasError):
+    """gitpaas.toml or a GITPAAS_ variable holds something unusable."""
+
+
+class CommandFailed(GitpaasError):
+    """A child process ended badly. `tail` holds its last lines, oldest first."""
+
+    def __init__(self, message: str, *, code: int, tail: tuple[str, ...] = (), hint: str | None = None) -> None:
+        super().__init__(message, hint)
+        self.code = code
+        self.tail = tail
+
+
+class BuildFailed(GitpaasError):
+    """The app does not build: the user's problem, told as a result with its log. `step` names what failed."""
+
+    def __init__(
+        self, message: str, *, step: str = "build", tail: tuple[str, ...] = (), hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint)
+        self.step = step
+        self.tail = tail
+
+
+class Superseded(BuildFailed):
+    """A newer push of the same app took this one's place in the queue."""
+
+
+class Unhealthy(BuildFailed):
+    """The new instances did not answer in time, or died. The old release keeps serving."""
+
+
+class RouterFailed(GitpaasError):
+    """Caddy does not start, does not answer, or refuses its configuration."""
+
+
+class RuntimeFailed(GitpaasError):
+    """The runtime cannot start or stop an instance: the platform's problem, not the app's."""

@@ -1,0 +1,49 @@
+"""What the pusher sees: the buildpack prefixes that people's eyes and scripts know, and duration in words."""
+
+from __future__ import annotations
+
+import threading
+from typing import Protocol
+
+
+class Sink(Protocol):
+    """Where finished bytes go: a build's log file, the hook's stdout, a list in a test."""
+
+    def write(self, data: bytes) -> None: ...
+
+
+class Output:
+    """Writes step, headline, detail and warning lines. Safe from several threads; never raises for a gone reader."""
+
+    def __init__(self, *sinks: Sink) -> None:
+        self._sinks = list(sinks)
+        self._lock = threading.Lock()
+
+    def step(self, text: str) -> None:
+        self.raw(f"-----> {text}\n")
+
+    def headline(self, text: str) -> None:
+        self.raw(f"=====> {text}\n")
+
+    def detail(self, text: str) -> None:
+        for line in text.splitlines() or [""]:
+            self.raw(f"       {line}\n")
+
+    def warn(self, text: str) -> None:
+        for line in text.splitlines() or [""]:
+            self.raw(f" !     {line}\n")
+
+    def raw(self, text: str) -> None:
+        data = text.encode("utf-8", "replace")
+        with self._lock:
+            for sink in self._sinks:
+                sink.write(data)
+
+
+def seconds(value: float) -> str:
+    """0.84 -> "0.8s", 75 -> "1m15s": what fits in a headline."""
+    if value < 60:
+        return f"{value:.1f}s" if value >= 0.1 else f"{value:.2f}s"
+    minutes, rest = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s"

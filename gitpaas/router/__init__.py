@@ -1,0 +1,29 @@
+"""The router points hosts at instances. Nothing above knows that it is Caddy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from gitpaas.values import Page
+
+
+class Router(Protocol):
+    """The routing table: what a host answers. Each call is atomic, takes effect on the next request, and cuts nobody."""
+
+    def point(self, host: str, addresses: Sequence[str]) -> None:
+        """Send a host's requests to these addresses (at least one, at most `capacity`)."""
+
+    def show(self, host: str, page: Page) -> None:
+        """Answer a host with one of our own pages. `maintenance` leaves the addresses in place beneath it."""
+
+    def forget(self, host: str) -> None:
+        """The host is unknown from now on."""
+
+    def routes(self) -> dict[str, tuple[str, ...] | Page]:
+        """Every known host with its addresses (each once, in order) or its page."""
+
+    def connections(self, address: str) -> int:
+        """Open connections to an instance, idle keep-alives included: 0 means it has drained."""
+
+    capacity: int

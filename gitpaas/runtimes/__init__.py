@@ -1,0 +1,31 @@
+"""Runtimes run instances and find them again by their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from gitpaas.values import Instance, InstanceSpec
+
+
+class Runtime(Protocol):
+    """What runs is found by labels alone; every call is safe to repeat, from any process on the machine."""
+
+    name: str
+
+    def start(self, spec: InstanceSpec) -> Instance:
+        """Start one copy and return at once. RuntimeFailed when the platform cannot."""
+
+    def stop(self, instance: Instance, grace: float) -> None:
+        """SIGTERM, up to `grace` seconds, SIGKILL, then remove every trace but the log. Gone already is fine."""
+
+    def running(self, app: str | None = None) -> list[Instance]:
+        """All instances, ended ones that were not stopped included, oldest first."""
+
+    def run(self, spec: InstanceSpec, on_line: Callable[[str], None], timeout: float) -> int:
+        """A one-off copy in the foreground (release phase): its lines to `on_line`, its exit code back.
+
+        CommandFailed after `timeout` seconds; nothing of it is left running then."""
+
+    def missing(self) -> list[str]:
+        """What this machine lacks for full isolation and limits, one sentence each; empty when all is there."""

@@ -1,0 +1,197 @@
+"""Values that cross borders between rooms. All frozen; nothing here does any work."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from gitpaas.errors import UsageError
+
+# A DNS label (RFC 1123), because an app's name becomes a host name.
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+_PROCESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+_OBJECT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+
+Role = Literal["admin", "deploy", "read"]
+ROLES: tuple[Role, ...] = ("admin", "deploy", "read")
+
+
+def app_name(text: str) -> str:
+    """A valid app name, or UsageError that says what one looks like."""
+    if not _LABEL.fullmatch(text):
+        raise UsageError(
+            f"{text[:80]!r} is not an app name",
+            "Use 1 to 63 small letters, digits and dashes, starting and ending with a letter or digit.",
+        )
+    return text
+
+
+def variable_name(text: str) -> str:
+    """A valid config var name (a POSIX environment name), or UsageError."""
+    if not _VARIABLE.fullmatch(text):
+        raise UsageError(
+            f"{text[:80]!r} is not a config var name", "Use letters, digits and underscores, not a digit first."
+        )
+    return text
+
+
+def process_name(text: str) -> str:
+    """A valid process type (`web`, `worker`), or UsageError."""
+    if not _PROCESS.fullmatch(text):
+        raise UsageError(f"{text[:80]!r} is not a process type", "Use letters, digits, dashes and underscores.")
+    return text
+
+
+def object_id(text: str) -> str:
+    """A full git object id, SHA-1 or SHA-256, or UsageError."""
+    if not _OBJECT_ID.fullmatch(text):
+        raise UsageError(f"{text[:80]!r} is not a git object id")
+    return text
+
+
+class Secret:
+    """A value that never shows itself: str() and repr() print [REDACTED]; reveal() is the one way out."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __repr__(self) -> str:
+        return "[REDACTED]"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+Env = Mapping[str, "str | Secret"]
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who acts: a key over SSH, or the operator at the machine's own shell (`key` is None)."""
+
+    name: str
+    role: Role
+    key: str | None = None
+    address: str = "local"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one instance or build may take. Bytes, counts and seconds; None leaves it alone."""
+
+    memory: int | None = None
+    processes: int | None = None
+    files: int | None = None
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A host path shown inside a sandbox. `source` is absolute on the host, `target` absolute inside."""
+
+    source: str
+    target: str
+    writable: bool = False
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A builder understands the tree: `label` is shown to the user ("Python 3.11, requirements.txt")."""
+
+    builder: str
+    label: str
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """What a builder gets. All paths exist, are absolute, and are owned by `uid` when it is set."""
+
+    app: str
+    build: int
+    commit: str
+    tree: Path  # the exported commit; the builder works in it, and for a slug it stays: it is the slug
+    cache: Path  # kept between builds of this app: downloads, and layers by the hash of their lock file
+    env: Env  # config vars and what the operator lets builds see (proxies, certificates)
+    uid: int | None  # run the app's own code as this user (and a group of the same number)
+    timeout: float  # seconds for the whole build
+    limits: Limits = Limits()
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What a build made: enough to run it, and to run it again a year later. JSON in the store."""
+
+    kind: Literal["slug", "image"]
+    reference: str  # a slug's absolute directory, or an image's name
+    builder: str
+    label: str  # "Python 3.11 (uv, requirements.txt)"
+    processes: Mapping[str, str]  # process type -> shell command, `release` among them when there is one
+    env: Mapping[str, str] = field(default_factory=dict)  # defaults the build brings (PATH, VIRTUAL_ENV, ...)
+    mounts: tuple[Mount, ...] = ()  # what lies outside the slug: interpreters, layers
+    size: int = 0  # bytes
+
+
+@dataclass(frozen=True)
+class InstanceSpec:
+    """One copy of a process type to start. The labels (app, release, process, number) find it again."""
+
+    app: str
+    release: int
+    process: str
+    number: int
+    command: str
+    artifact: Artifact
+    env: Env
+    uid: int | None
+    limits: Limits
+    listens: bool  # web gets a PORT and an address; everything else does not
+    restarts: int = 0  # how often in a row this one has crashed before
+
+
+State = Literal["running", "exited"]
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One running (or ended, not yet removed) copy, as the runtime sees it."""
+
+    id: str  # the runtime's own handle: unique, safe as a file name
+    app: str
+    release: int
+    process: str
+    number: int
+    state: State
+    address: str | None  # "127.0.0.1:20017"; None when it does not listen
+    started_at: float  # seconds since the epoch
+    exited_at: float | None = None
+    exit_code: int | None = None  # 128 + n for signal n; None while running, or when nobody saw it
+    restarts: int = 0
+    log: Path | None = None  # a file the instance itself appends its output to
+
+    @property
+    def label(self) -> str:
+        return f"{self.process}.{self.number}"
+
+
+@dataclass(frozen=True)
+class HealthCheck:
+    """How to ask a new web instance whether it is ready. Without a path an open port is enough."""
+
+    path: str | None = None
+    timeout: float = 60.0  # seconds until the deploy gives up
+
+
+Page = Literal["maintenance", "starting", "crashed", "stopped", "empty"]
