@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 
@@ -38,6 +40,18 @@ class Output:
         with self._lock:
             for sink in self._sinks:
                 sink.write(data)
+
+
+@dataclass(frozen=True)
+class Console:
+    """Where one command reads and writes: the operator's terminal or an SSH channel; the command cannot tell."""
+
+    out: Callable[[str], None]
+    err: Callable[[str], None]
+    read: Callable[[], bytes]  # all of standard input, to its end
+    gone: Callable[[], bool]  # the reader has left: stop following
+    width: int = 80
+    tty: bool = False
 
 
 def seconds(value: float) -> str:

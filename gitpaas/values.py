@@ -34,7 +34,8 @@ def variable_name(text: str) -> str:
     """A valid config var name (a POSIX environment name), or UsageError."""
     if not _VARIABLE.fullmatch(text):
         raise UsageError(
-            f"{text[:80]!r} is not a config var name", "Use letters, digits and underscores, not a digit first."
+            f"{text[:80]!r} is not a config var name",
+            "Use letters, digits and underscores, not a digit first.",
         )
     return text
 
@@ -195,3 +196,11 @@ class HealthCheck:
 
 
 Page = Literal["maintenance", "starting", "crashed", "stopped", "empty"]
+
+# How `gitpaas receive` ends, and what git's client is told in `ng <ref> <reason>`.
+RECEIVE_REASONS: Mapping[int, str] = {
+    1: "build failed",
+    10: "superseded by a newer push",
+    11: "fetch first",
+    12: "not allowed",
+}

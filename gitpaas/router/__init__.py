@@ -9,7 +9,7 @@ from gitpaas.values import Page
 
 
 class Router(Protocol):
-    """The routing table: what a host answers. Each call is atomic, takes effect on the next request, and cuts nobody."""
+    """The routing table: what a host answers. Each call is atomic, works from the next request on, and cuts nobody."""
 
     def point(self, host: str, addresses: Sequence[str]) -> None:
         """Send a host's requests to these addresses (at least one, at most `capacity`)."""

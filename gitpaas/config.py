@@ -1,0 +1,241 @@
+"""The one reader of settings: gitpaas.toml in the state directory, each key also a GITPAAS_ variable.
+
+Nothing else reads the environment. Every setting is a field of Config with its sentence of documentation;
+README's table is compared with these by a test.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gitpaas.errors import BadConfig
+
+
+class Setting(NamedTuple):
+    name: str
+    variable: str
+    default: str
+    doc: str
+
+
+def _doc(default: Any, doc: str, **kind: Callable[[str], Any]) -> Any:
+    return field(default=default, metadata={"doc": doc, **kind})
+
+
+def size(text: str) -> int:
+    """Bytes of "512m", "2g", "100k" or a plain number."""
+    match = re.fullmatch(r"(\d+)\s*([kmgt]?)i?b?", text.strip().lower())
+    if not match:
+        raise ValueError(f"{text!r} is not a size such as 512m or 2g")
+    unit: int = 1024 ** " kmgt".index(match[2] or " ")
+    return int(match[1]) * unit
+
+
+def _truth(text: str) -> bool:
+    words = {
+        "1": True,
+        "true": True,
+        "yes": True,
+        "on": True,
+        "0": False,
+        "false": False,
+        "no": False,
+        "off": False,
+    }
+    try:
+        return words[text.strip().lower()]
+    except KeyError:
+        raise ValueError(f"{text!r} is neither true nor false") from None
+
+
+def _ports(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d{2,5})-(\d{2,5})", text.strip())
+    if not match or not 1024 <= int(match[1]) < int(match[2]) <= 65535:
+        raise ValueError(f"{text!r} is not a range of ports such as 20000-29999")
+    return int(match[1]), int(match[2])
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for name in re.split(r"[,\s]+", text) if name)
+
+
+def _domain(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", text):
+        raise ValueError(f"{text!r} is not a domain name in small letters")
+    return text
+
+
+def _runtime(text: str) -> str:
+    if text != "host":
+        raise ValueError(f"{text!r} is not a runtime; there is: host")
+    return text
+
+
+# What a build behind a proxy or a company's own certificate authority needs, and nothing that is a secret of ours.
+_NETWORK = (
+    "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+    "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Config:
+    """All settings, checked. Paths derive from `home`; nobody else joins names to it."""
+
+    home: Path
+    bind: str = _doc("127.0.0.1", "Address that SSH and HTTP listen on.")
+    ssh_port: int = _doc(2222, "Port of the SSH server.")
+    http_port: int = _doc(8080, "Port of the router.")
+    base_domain: str = _doc("localhost", "Apps answer at `<app>.<base_domain>`.", parse=_domain)
+    runtime: str = _doc("host", "What runs the apps: `host` (plain processes).", parse=_runtime)
+    max_builds: int = _doc(2, "Builds at the same time on this machine.")
+    build_timeout: int = _doc(900, "Seconds a build may take.")
+    release_timeout: int = _doc(600, "Seconds the release phase may take.")
+    start_timeout: int = _doc(60, "Seconds until a new instance must answer.")
+    drain_timeout: int = _doc(30, "Seconds that requests and streams still open on an old instance get.")
+    stop_grace: int = _doc(10, "Seconds between SIGTERM and SIGKILL.")
+    keep_releases: int = _doc(5, "Releases of each app whose artifact is kept for rollback.")
+    instance_memory: int = _doc("512m", "Memory of one instance.", parse=size)
+    instance_processes: int = _doc(256, "Processes and threads of one instance.")
+    instance_files: int = _doc(8192, "Open files of one process of an instance.")
+    build_memory: int = _doc("2g", "Memory of one build.", parse=size)
+    app_ports: tuple[int, int] = _doc("20000-29999", "Ports that instances are given.", parse=_ports)
+    app_uid_base: int = _doc(50000, "App n runs as user id base + n when the server is root.")
+    build_env: tuple[str, ...] = _doc("", "More variables of the server that builds may see, by name.", parse=_names)
+    create_on_push: bool = _doc("true", "Whether the first push of a new name makes the app.", parse=_truth)
+    max_push_size: int = _doc("2g", "Largest pack that a push may send.", parse=size)
+    login_grace: int = _doc(20, "Seconds until a connection must have logged in.")
+    max_logins: int = _doc(64, "Connections that may be waiting to log in; the oldest gives way.")
+    log_size: int = _doc("32m", "Output kept of each app.", parse=size)
+    log_level: str = _doc("info", "What the server's own log tells: debug, info, warning or error.")
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False, metadata={"hidden": True})
+
+    @property
+    def database(self) -> Path:
+        return self.home / "gitpaas.db"
+
+    @property
+    def secret_key(self) -> Path:
+        return self.home / "secret.key"
+
+    @property
+    def host_key(self) -> Path:
+        return self.home / "ssh_host_ed25519_key"
+
+    @property
+    def repos(self) -> Path:
+        return self.home / "repos"
+
+    @property
+    def routes(self) -> Path:
+        return self.home / "routes"
+
+    @property
+    def locks(self) -> Path:
+        return self.home / "locks"
+
+    @property
+    def run(self) -> Path:
+        """Records, sockets and scratch of what runs now; not worth a backup."""
+        return self.home / "run"
+
+    @property
+    def caddy(self) -> Path:
+        return self.home / "caddy"
+
+    @property
+    def toolchain(self) -> Path:
+        return self.home / "toolchain"
+
+    def repository(self, app: str) -> Path:
+        return self.repos / f"{app}.git"
+
+    def slug(self, app: str, build: int) -> Path:
+        return self.home / "slugs" / app / str(build)
+
+    def slugs(self, app: str) -> Path:
+        return self.home / "slugs" / app
+
+    def cache(self, app: str) -> Path:
+        return self.home / "cache" / app
+
+    def logs(self, app: str) -> Path:
+        return self.home / "logs" / app
+
+    def build_log(self, app: str, build: int) -> Path:
+        return self.logs(app) / "builds" / f"{build}.log"
+
+    def host(self, app: str) -> str:
+        return f"{app}.{self.base_domain}"
+
+    def url(self, app: str) -> str:
+        port = "" if self.http_port == 80 else f":{self.http_port}"
+        return f"http://{self.host(app)}{port}"
+
+    def build_environment(self) -> dict[str, str]:
+        """The server's own variables that builds may see: proxies, certificates, and those the operator names."""
+        return {name: self.environ[name] for name in (*_NETWORK, *self.build_env) if name in self.environ}
+
+
+def settings() -> list[Setting]:
+    """Every setting with its variable, default and documentation, in the order of README's table."""
+    home = Setting(
+        "", "GITPAAS_HOME", "~/.gitpaas", "The state directory; only a variable, since gitpaas.toml is in it."
+    )
+    return [home] + [
+        Setting(f.name, f"GITPAAS_{f.name.upper()}", str(f.default), f.metadata["doc"])
+        for f in fields(Config)
+        if "doc" in f.metadata
+    ]
+
+
+def load(environ: Mapping[str, str] | None = None) -> Config:
+    """Read settings: variable, else gitpaas.toml, else default. BadConfig names the one that is off."""
+    environ = os.environ if environ is None else environ
+    home = Path(environ.get("GITPAAS_HOME") or "~/.gitpaas").expanduser().absolute()
+    chosen: dict[str, tuple[str, str]] = {}
+    for name, value in _read_file(home / "gitpaas.toml").items():
+        chosen[name] = (_text(value), f"{name} in {home / 'gitpaas.toml'}")
+    known = {f.name: f for f in fields(Config) if "doc" in f.metadata}
+    if unknown := sorted(chosen.keys() - known.keys()):
+        raise BadConfig(f"{home / 'gitpaas.toml'} has an unknown setting: {', '.join(unknown)}")
+    for name in known:
+        if (variable := f"GITPAAS_{name.upper()}") in environ:
+            chosen[name] = (environ[variable], variable)
+    values = {
+        name: _parse(f, *chosen.get(name, (str(f.default), f"the default of {name}"))) for name, f in known.items()
+    }
+    return Config(home=home, environ=dict(environ), **values)
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadConfig(f"{path} cannot be read: {error}") from error
+
+
+def _text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _parse(f: Any, text: str, origin: str) -> Any:
+    parse = f.metadata.get("parse") or (_positive if f.type == "int" else str)
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise BadConfig(f"{origin}: {error}") from error
+
+
+def _positive(text: str) -> int:
+    if not re.fullmatch(r"\d{1,10}", text.strip()):
+        raise ValueError(f"{text!r} is not a whole number")
+    return int(text)

@@ -1,0 +1,105 @@
+"""Rows: what people intend, and what has happened. What runs is not here; the runtime knows."""
+
+from __future__ import annotations
+
+import time
+
+from peewee import (
+    AutoField,
+    BooleanField,
+    CharField,
+    DatabaseProxy,
+    FloatField,
+    ForeignKeyField,
+    IntegerField,
+    Model,
+    TextField,
+)
+
+database = DatabaseProxy()  # filled in by store.connect()
+
+
+class Row(Model):
+    class Meta:
+        database = database
+
+
+class Migration(Row):
+    name = CharField(unique=True)
+    applied_at = FloatField(default=time.time)
+
+
+class Key(Row):
+    name = CharField(unique=True)
+    fingerprint = CharField(unique=True)  # SHA256:..., as ssh-keygen -l prints it
+    line = TextField()  # "ssh-ed25519 AAAA...", without the comment
+    role = CharField()
+    created_at = FloatField(default=time.time)
+    used_at = FloatField(null=True)
+
+
+class App(Row):
+    id = AutoField()  # never reused: a user id derives from it
+    name = CharField(unique=True)
+    created_at = FloatField(default=time.time)
+    created_by = CharField()
+    deploy_branch = CharField(null=True)  # "main"; None until the first main or master arrives
+    release = IntegerField(null=True)  # the number of the live one
+    stopped = BooleanField(default=False)
+    maintenance = BooleanField(default=False)
+
+
+class Build(Row):
+    id = AutoField()  # the ticket in the app's queue
+    app = ForeignKeyField(App, backref="builds", on_delete="CASCADE")
+    commit = CharField()
+    subject = CharField(default="")
+    ref = CharField()  # refs/heads/main
+    previous = CharField()  # what the client saw the ref at: all zeros for a new one
+    moves = TextField(default="[]")  # JSON [[ref, old, new]]: what goes live with it (atomic pushes: all refs)
+    status = CharField(default="queued")  # queued building releasing starting live failed superseded
+    error = TextField(default="")
+    label = CharField(default="")
+    release = IntegerField(null=True)
+    by = CharField()
+    key = CharField(null=True)
+    created_at = FloatField(default=time.time)
+    started_at = FloatField(null=True)
+    finished_at = FloatField(null=True)
+
+
+class Release(Row):
+    app = ForeignKeyField(App, backref="releases", on_delete="CASCADE")
+    number = IntegerField()
+    build = ForeignKeyField(Build, null=True, on_delete="SET NULL")
+    commit = CharField(default="")
+    description = CharField()  # "Deploy a1b2c3d", "Set DATABASE_URL", "Rollback to v11"
+    artifact = TextField()  # JSON of values.Artifact
+    config = TextField()  # sealed JSON of the config vars it was made with
+    status = CharField(default="pending")  # pending live failed
+    by = CharField()
+    created_at = FloatField(default=time.time)
+
+    class Meta:
+        indexes = ((("app", "number"), True),)
+
+
+class ConfigVar(Row):
+    app = ForeignKeyField(App, backref="config", on_delete="CASCADE")
+    name = CharField()
+    value = TextField()  # sealed
+
+    class Meta:
+        indexes = ((("app", "name"), True),)
+
+
+class Formation(Row):
+    app = ForeignKeyField(App, backref="formation", on_delete="CASCADE")
+    process = CharField()
+    quantity = IntegerField()
+
+    class Meta:
+        indexes = ((("app", "process"), True),)
+
+
+TABLES = (Migration, Key, App, Build, Release, ConfigVar, Formation)

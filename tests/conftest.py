@@ -1,0 +1,48 @@
+"""What every test may lean on: a state directory of its own, and tools that are there or honestly missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gitpaas.config import Config, load
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("needs"):
+        for tool in mark.args:
+            require(tool)
+
+
+def require(tool: str) -> None:
+    """Skip when `tool` is missing, or fail when GITPAAS_TESTS_REQUIRE (a comma list) names it."""
+    if _present(tool):
+        return
+    wanted = os.environ.get("GITPAAS_TESTS_REQUIRE", "").split(",")
+    (pytest.fail if tool in wanted else pytest.skip)(f"needs {tool}, which this machine does not have")
+
+
+def _present(tool: str) -> bool:
+    special = {
+        "root": lambda: os.geteuid() == 0,
+        "sandbox": _has_sandbox,
+    }
+    return special[tool]() if tool in special else shutil.which(tool) is not None
+
+
+def _has_sandbox() -> bool:
+    from gitpaas import linux
+
+    return linux.can_confine()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Iterator[Config]:
+    """Settings of a fresh state directory, ports chosen by nobody yet."""
+    environ = {"GITPAAS_HOME": str(tmp_path / "home"), "PATH": os.environ["PATH"]}
+    environ |= {name: value for name, value in os.environ.items() if name in ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")}
+    yield load(environ)
