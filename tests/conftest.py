@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,8 +40,8 @@ def _has_sandbox() -> bool:
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Iterator[Config]:
+def config(tmp_path: Path) -> Config:
     """Settings of a fresh state directory, ports chosen by nobody yet."""
     environ = {"GITPAAS_HOME": str(tmp_path / "home"), "PATH": os.environ["PATH"]}
     environ |= {name: value for name, value in os.environ.items() if name in ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")}
-    yield load(environ)
+    return load(environ)
