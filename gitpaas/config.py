@@ -171,6 +171,14 @@ class Config:
     def build_log(self, app: str, build: int) -> Path:
         return self.logs(app) / "builds" / f"{build}.log"
 
+    def build_lock(self, build: int) -> Path:
+        """Held by the process that runs the build, for as long as it lives."""
+        return self.locks / "builds" / str(build)
+
+    def live_lock(self, app: str) -> Path:
+        """Held while an app's instances and route are being changed: short, never during a build."""
+        return self.locks / "live" / app
+
     def host(self, app: str) -> str:
         return f"{app}.{self.base_domain}"
 
@@ -181,6 +189,24 @@ class Config:
     def build_environment(self) -> dict[str, str]:
         """The server's own variables that builds may see: proxies, certificates, and those the operator names."""
         return {name: self.environ[name] for name in (*_NETWORK, *self.build_env) if name in self.environ}
+
+
+def shipped(name: str) -> Path:
+    """A file that ships beside the package (`Caddyfile`, `hooks/post-receive`), in a checkout or an installed wheel."""
+    checkout = Path(__file__).parent.parent / name
+    packaged = Path(__file__).parent / "data" / Path(name).name
+    return packaged if packaged.exists() else checkout
+
+
+def git_environment() -> dict[str, str]:
+    """What git children of ours see: the PATH, and nothing of anybody's own git settings."""
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": "/nonexistent",
+        "LC_ALL": "C",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+    }
 
 
 def settings() -> list[Setting]:

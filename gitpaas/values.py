@@ -132,6 +132,14 @@ class BuildRequest:
 
 
 @dataclass(frozen=True)
+class HealthCheck:
+    """How to ask a new web instance whether it is ready. Without a path an open port is enough."""
+
+    path: str | None = None
+    timeout: float = 60.0  # seconds until the deploy gives up
+
+
+@dataclass(frozen=True)
 class Artifact:
     """What a build made: enough to run it, and to run it again a year later. JSON in the store."""
 
@@ -143,6 +151,8 @@ class Artifact:
     env: Mapping[str, str] = field(default_factory=dict)  # defaults the build brings (PATH, VIRTUAL_ENV, ...)
     mounts: tuple[Mount, ...] = ()  # what lies outside the slug: interpreters, layers
     size: int = 0  # bytes
+    health: HealthCheck = HealthCheck()
+    formation: Mapping[str, int] = field(default_factory=dict)  # what the tree itself asks for at first
 
 
 @dataclass(frozen=True)
@@ -185,14 +195,6 @@ class Instance:
     @property
     def label(self) -> str:
         return f"{self.process}.{self.number}"
-
-
-@dataclass(frozen=True)
-class HealthCheck:
-    """How to ask a new web instance whether it is ready. Without a path an open port is enough."""
-
-    path: str | None = None
-    timeout: float = 60.0  # seconds until the deploy gives up
 
 
 Page = Literal["maintenance", "starting", "crashed", "stopped", "empty"]

@@ -1,0 +1,108 @@
+"""Apps: who may make one, what it is called, what of the machine it may use."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import shutil
+from collections.abc import Sequence
+
+from gitpaas import linux, locks, repository
+from gitpaas.config import Config
+from gitpaas.errors import Conflict, NotAllowed, NotFound
+from gitpaas.platform import Platform
+from gitpaas.store import App, Build
+from gitpaas.values import Actor, Limits, app_name
+
+# What a push deploys until a branch was chosen: whichever of these comes first.
+_FIRST_BRANCHES = ("main", "master")
+
+
+def find(platform: Platform, name: str) -> App:
+    """The app of that name, or NotFound with the nearest names."""
+    app = App.get_or_none(App.name == name)
+    if app is None:
+        near = difflib.get_close_matches(name, [row.name for row in App.select(App.name)], n=1)
+        raise NotFound(f"There is no app {name[:80]!r}.", f"Did you mean {near[0]}?" if near else "List them: apps")
+    return app
+
+
+def listing(platform: Platform) -> list[App]:
+    """All apps by name."""
+    return list(App.select().order_by(App.name))
+
+
+def create(platform: Platform, name: str, actor: Actor) -> App:
+    """Make the app and its bare repository. Conflict when the name is taken."""
+    app_name(name)
+    with platform.store.transaction():
+        if App.get_or_none(App.name == name):
+            raise Conflict(f"There is an app {name!r} already.", f"Push to it: git push paas:{name} main")
+        app = App.create(name=name, created_by=actor.name)
+    repository.create(platform.config.repository(name), platform.config.home)
+    platform.router.show(platform.config.host(name), "empty")
+    return app
+
+
+def for_push(platform: Platform, name: str, actor: Actor) -> App:
+    """The app a push is for; its first push makes it, if the key's role and the settings let it."""
+    app_name(name)
+    app = App.get_or_none(App.name == name)
+    if actor.role == "read":
+        raise NotAllowed(f"Your key may read, not push to {name}.", "Ask an admin for the role deploy.")
+    if app is not None:
+        return app
+    if not platform.config.create_on_push:
+        raise NotAllowed(f"There is no app {name!r}, and pushes do not make apps here.", f"First: apps:create {name}")
+    try:
+        return create(platform, name, actor)
+    except Conflict:
+        return find(platform, name)  # two first pushes at the same moment
+
+
+def deploy_branch(app: App | None, refs: Sequence[str]) -> str | None:
+    """The full ref among `refs` that a push deploys, or None."""
+    chosen = [app.deploy_branch] if app is not None and app.deploy_branch else _FIRST_BRANCHES
+    return next((ref for ref in (f"refs/heads/{branch}" for branch in chosen) if ref in refs), None)
+
+
+def destroy(platform: Platform, app: App) -> None:
+    """Stop it, forget its host, and remove everything it had. Conflict while a build of it runs."""
+    name = app.name
+    with locks.held(platform.config.live_lock(name)):
+        with platform.store.transaction():
+            for build in Build.select().where(Build.app == app, Build.finished_at.is_null()):
+                if locks.is_held(platform.config.build_lock(build.id)):
+                    raise Conflict(
+                        f"Build {build.id} of {name} is running.", "Wait until it has ended, then try again."
+                    )
+            app.delete_instance()
+        platform.router.forget(platform.config.host(name))
+        for instance in platform.runtime.running(name):
+            platform.runtime.stop(instance, grace=platform.config.stop_grace)
+        _remove_files(platform.config, name)
+
+
+def uid(config: Config, app: App) -> int | None:
+    """The user an app's code runs as; None when the server itself is not allowed to choose one."""
+    return config.app_uid_base + app.id if linux.can_confine() else None
+
+
+def limits(config: Config) -> Limits:
+    """What one instance may take."""
+    return Limits(config.instance_memory, config.instance_processes, config.instance_files)
+
+
+def hand_over(path: os.PathLike[str], user: int | None) -> None:
+    """Give a whole tree to an app's user. Links themselves change hands, never what they point at."""
+    if user is None:
+        return
+    os.chown(path, user, user)
+    for folder, names, files in os.walk(path):
+        for name in (*names, *files):
+            os.chown(os.path.join(folder, name), user, user, follow_symlinks=False)  # noqa: PTH118  (hot loop)
+
+
+def _remove_files(config: Config, name: str) -> None:
+    for path in (config.repository(name), config.slugs(name), config.cache(name), config.logs(name)):
+        shutil.rmtree(path, ignore_errors=True)

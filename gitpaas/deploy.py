@@ -1,0 +1,197 @@
+"""START HERE. What happens to an app, one step a line: a push, a rollback, a change of config, scale or state."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from gitpaas import appjson, apps, queue, releases, rollout, source
+from gitpaas.builders import Builder
+from gitpaas.errors import BuildFailed, NotFound, UsageError
+from gitpaas.output import Laps, Output
+from gitpaas.platform import Platform
+from gitpaas.store import App, Build, ConfigVar, Formation, Release
+from gitpaas.values import Actor, Artifact, BuildRequest, Detection, Limits, process_name, variable_name
+
+
+def deploy(platform: Platform, build: Build, out: Output) -> Release:
+    """From a ticket in the queue to a live release. Any GitpaasError: nothing has changed, the old release serves."""
+    app, laps = build.app, Laps()
+    with queue.turn(platform, build, out):
+        queue.check_base(platform, build)
+        with laps.time("build"):
+            artifact = build_artifact(platform, app, build, out)
+        release = releases.create(platform, app, artifact, f"Deploy {build.commit[:7]}", build.by, build)
+        with releases.failed_unless_live(release):
+            with laps.time("release"):
+                queue.advance(build, "releasing")
+                releases.run_release_phase(platform, app, release, out)
+            with laps.time("start"):
+                queue.advance(build, "starting")
+                rollout.roll_out(platform, app, release, out)
+        queue.publish(platform, build, release)
+    releases.prune(platform, app)
+    out.headline(f"{app.name} v{release.number} deployed in {laps}")
+    out.detail(platform.config.url(app.name))
+    return release
+
+
+def build_artifact(platform: Platform, app: App, build: Build, out: Output) -> Artifact:
+    """The commit's tree, understood and built by the first builder that knows what it is."""
+    queue.advance(build, "building")
+    request = build_request(platform, app, build)
+    source.export(platform.config.repository(app.name), build.commit, request.tree)
+    manifest = appjson.read(request.tree)
+    apps.hand_over(request.tree, request.uid)
+    builder, detection = detect(platform, request.tree)
+    build.label = detection.label
+    out.step(f"{detection.label} app detected")
+    artifact = builder.build(request, out)
+    return replace(artifact, health=manifest.health, formation=manifest.formation)
+
+
+def rebuild(platform: Platform, app: App, actor: Actor, out: Output) -> Release:
+    """Build the live commit again, with today's config vars and today's toolchain."""
+    release = _live(app)
+    if not release.commit:
+        raise NotFound(f"{app.name} v{release.number} was not made from a commit.")
+    with queue.ticket(platform, app, release.commit, [], actor) as build:
+        return deploy(platform, build, out)
+
+
+def rollback(platform: Platform, app: App, number: int | None, actor: Actor, out: Output) -> Release:
+    """A new release that copies an older one: its slug and its config vars, without a build."""
+    older = releases.find(app, number) if number else releases.before(app)
+    if older.status != "live":
+        raise UsageError(f"v{older.number} never went live.", f"Choose another: releases {app.name}")
+    if not releases.is_kept(older):
+        raise NotFound(f"The slug of v{older.number} is no longer kept.", f"Push its commit again: {older.commit[:12]}")
+    release = releases.copy(platform, app, older, f"Rollback to v{older.number}", actor.name, with_config=True)
+    out.step(f"{release.description} ({older.commit[:7]})")
+    return go_live(platform, app, release, out)
+
+
+def set_config(
+    platform: Platform, app: App, changes: Mapping[str, str | None], actor: Actor, out: Output, *, restart: bool = True
+) -> Release | None:
+    """Set (a text) or unset (None) config vars. With a live release, that makes a new one and starts it."""
+    for name in changes:
+        variable_name(name)
+    with platform.store.transaction():
+        for name, value in changes.items():
+            ConfigVar.delete().where(ConfigVar.app == app, ConfigVar.name == name).execute()
+            if value is not None:
+                ConfigVar.create(app=app, name=name, value=platform.store.seal.close(value))
+    live = releases.live(app)
+    if not restart or live is None:
+        return None
+    verb = "Unset" if all(value is None for value in changes.values()) else "Set"
+    description = f"{verb} {', '.join(sorted(changes))}"[:200]
+    release = releases.copy(platform, app, live, description, actor.name, with_config=False)
+    return go_live(platform, app, release, out)
+
+
+def scale(platform: Platform, app: App, quantities: Mapping[str, int], actor: Actor, out: Output) -> None:
+    """How many of each process type. New web instances answer before they get traffic; surplus ones drain."""
+    known = releases.formation(platform, app)
+    for process, quantity in quantities.items():
+        process_name(process)
+        if process not in known:
+            hint = f"It has: {', '.join(sorted(known))}." if known else "Push it first."
+            raise UsageError(f"{app.name} has no process type {process!r}.", hint)
+        if process == "web" and quantity > platform.router.capacity:
+            raise UsageError(f"At most {platform.router.capacity} web instances of an app can be balanced here.")
+    with platform.store.transaction():
+        for process, quantity in quantities.items():
+            Formation.replace(app=app, process=process, quantity=quantity).execute()
+    out.step(f"{app.name} scales to " + " ".join(f"{p}={n}" for p, n in releases.formation(platform, app).items()))
+    rollout.settle(platform, app, out)
+
+
+def restart(platform: Platform, app: App, out: Output, process: str | None = None) -> None:
+    """Fresh instances of the live release (of one process type); the old ones serve until the new answer."""
+    if process is not None and process not in releases.formation(platform, app):
+        raise UsageError(f"{app.name} has no process type {process!r}.")
+    rollout.renew(platform, app, _live(app), out, process)
+
+
+def stop(platform: Platform, app: App, out: Output) -> None:
+    """No instance runs until start(); the host says so."""
+    App.update(stopped=True).where(App.id == app.id).execute()
+    out.step(f"{app.name} stops")
+    rollout.settle(platform, app, out)
+
+
+def start(platform: Platform, app: App, out: Output) -> None:
+    App.update(stopped=False).where(App.id == app.id).execute()
+    out.step(f"{app.name} starts")
+    rollout.settle(platform, app, out)
+
+
+def maintenance(platform: Platform, app: App, *, on: bool) -> None:
+    """Our own page instead of the app, which keeps running beneath it."""
+    App.update(maintenance=on).where(App.id == app.id).execute()
+    platform.router.hold(platform.config.host(app.name), on)
+
+
+def go_live(platform: Platform, app: App, release: Release, out: Output) -> Release:
+    """Roll out a release that needs no build, and say so."""
+    laps = Laps()
+    with releases.failed_unless_live(release), laps.time("start"):
+        rollout.roll_out(platform, app, release, out)
+    out.headline(f"{app.name} v{release.number} live in {laps}")
+    return release
+
+
+def live_notice(platform: Platform, name: str) -> str | None:
+    """What a push with nothing to push is told: what is live, and how to build it again."""
+    app = App.get_or_none(App.name == name)
+    release = releases.live(app) if app else None
+    if release is None:
+        return None
+    return (
+        f"{name} v{release.number} ({release.commit[:7]}) is live at {platform.config.url(name)}\n"
+        f"To build it again: ssh paas ps:rebuild {name}"
+    )
+
+
+def build_request(platform: Platform, app: App, build: Build) -> BuildRequest:
+    """Empty directories for the build, owned by the app's user, and all it may know."""
+    config, user = platform.config, apps.uid(platform.config, app)
+    tree, cache = config.slug(app.name, build.id), config.cache(app.name)
+    for directory in (tree, cache):
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if user is not None:
+            os.chown(directory, user, user)
+    return BuildRequest(
+        app=app.name,
+        build=build.id,
+        commit=build.commit,
+        tree=tree,
+        cache=cache,
+        env={**config.build_environment(), **releases.config(platform, app)},
+        uid=user,
+        timeout=config.build_timeout,
+        limits=Limits(memory=config.build_memory),
+    )
+
+
+def detect(platform: Platform, tree: Path) -> tuple[Builder, Detection]:
+    """The first builder that understands the tree."""
+    for builder in platform.builders:
+        if detection := builder.detect(tree):
+            return builder, detection
+    raise BuildFailed(
+        "Nothing here says how to run this app.",
+        step="detect",
+        hint="Add one of: a Procfile, requirements.txt, pyproject.toml, package.json, start.sh, or an index.html.",
+    )
+
+
+def _live(app: App) -> Release:
+    release = releases.live(app)
+    if release is None:
+        raise NotFound(f"{app.name} has no release yet.", f"Push one: git push paas:{app.name} main")
+    return release

@@ -1,0 +1,66 @@
+"""What should run against what does run, compared without touching anything."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from gitpaas.values import Instance
+
+_STEADY = 60.0  # seconds an instance must have run for its next crash to count as the first
+_LONGEST_WAIT = 60.0  # seconds between two starts of something that crashes every time
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A wanted copy that does not run. `last` is the one that ended in its place."""
+
+    process: str
+    number: int
+    last: Instance | None = None
+
+    @property
+    def restarts(self) -> int:
+        """How many crashes in a row the next start follows."""
+        if self.last is None:
+            return 0
+        ran = (self.last.exited_at or self.last.started_at) - self.last.started_at
+        return 1 if ran > _STEADY else self.last.restarts + 1
+
+    @property
+    def due(self) -> float:
+        """When to start it (seconds since the epoch): the first crash at once, then 1, 2, 4 ... 60 seconds."""
+        if self.last is None:
+            return 0.0
+        wait = 0.0 if self.restarts == 1 else min(_LONGEST_WAIT, 2.0 ** (self.restarts - 2))
+        return (self.last.exited_at or self.last.started_at) + wait
+
+
+@dataclass(frozen=True)
+class Plan:
+    keep: tuple[Instance, ...]
+    missing: tuple[Missing, ...]
+    retire: tuple[Instance, ...]
+
+
+def plan(
+    release: int | None, wanted: Mapping[str, int], instances: Sequence[Instance], routed: Collection[str]
+) -> Plan:
+    """Sort instances into those to keep and those to retire, and name the copies that are missing.
+
+    Of two running copies with one label the routed one stays, since it answers; else the younger."""
+    by_label: dict[tuple[str, int], list[Instance]] = {}
+    for instance in sorted(instances, key=lambda i: (i.address in routed, i.started_at), reverse=True):
+        if instance.release == release and instance.number <= wanted.get(instance.process, 0):
+            by_label.setdefault((instance.process, instance.number), []).append(instance)
+    keep, missing = [], []
+    for process, quantity in wanted.items():
+        for number in range(1, quantity + 1):
+            copies = by_label.get((process, number), [])
+            running = [copy for copy in copies if copy.state == "running"]
+            if running:
+                keep.append(running[0])
+            else:
+                missing.append(Missing(process, number, copies[0] if copies else None))
+    stays = {i.id for i in keep} | {m.last.id for m in missing if m.last}
+    return Plan(tuple(keep), tuple(missing), tuple(i for i in instances if i.id not in stays))

@@ -1,0 +1,164 @@
+"""The order of deploys: one at a time per app, in the order of pushes; a bounded number at once on the machine.
+
+A Build row is the ticket, its number the place in the queue. The process that runs a build holds a file lock named
+after it for as long as it lives, so a build whose process was killed is known without a heartbeat.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+
+from gitpaas import locks, repository
+from gitpaas.errors import Conflict, Superseded
+from gitpaas.output import Output
+from gitpaas.platform import Platform
+from gitpaas.releases import fail, unfinished
+from gitpaas.repository import Move
+from gitpaas.store import App, Build, Release
+from gitpaas.values import Actor
+
+_POLL = 0.1  # seconds
+
+
+@contextmanager
+def ticket(platform: Platform, app: App, commit: str, moves: Sequence[Move], actor: Actor) -> Iterator[Build]:
+    """A place in the app's queue, kept for the body. `moves[0]` is the deploy branch's."""
+    path = platform.config.repository(app.name)
+    with ExitStack() as stack:
+        # Row and lock appear together for whoever looks: a row without its lock means a killed process.
+        with locks.held(platform.config.locks / "tickets"):
+            build = Build.create(
+                app=app,
+                commit=commit,
+                subject=repository.commit(path, commit).subject,
+                ref=moves[0].ref if moves else "",
+                previous=moves[0].old if moves else commit,
+                moves=json.dumps([[move.ref, move.old, move.new] for move in moves]),
+                by=actor.name,
+                key=actor.key,
+            )
+            stack.enter_context(locks.held(platform.config.build_lock(build.id)))
+        repository.hold(path, build.id, commit)
+        yield build
+
+
+@contextmanager
+def turn(platform: Platform, build: Build, out: Output) -> Iterator[None]:
+    """Wait for this build's turn and for a free place on the machine. Superseded when a newer push takes its place."""
+    _wait_in_line(platform, build, out)
+    with _place_on_machine(platform, build, out):
+        yield
+
+
+def is_alive(platform: Platform, build: Build) -> bool:
+    """Whether the process of an unfinished build still lives."""
+    with locks.held(platform.config.locks / "tickets"):
+        return locks.is_held(platform.config.build_lock(build.id))
+
+
+def bury_dead(platform: Platform, app: App) -> None:
+    """Close the builds whose process was killed: as live when their release is, else as failed."""
+    for build in unfinished(app):
+        if is_alive(platform, build):
+            continue
+        release = Release.get_or_none(Release.build == build, Release.status != "failed")
+        if release is not None and release.status == "live":
+            publish(platform, build, release)
+            continue
+        if release is not None:
+            fail(release)
+        finish(platform, build, "failed", "The process that ran this build was killed.")
+
+
+def finish(platform: Platform, build: Build, status: str, error: str = "") -> None:
+    """The build's last word. Its lock file goes with it; the lock itself goes with the process."""
+    build.status, build.error, build.finished_at = status, error, time.time()
+    build.save(only=[Build.status, Build.error, Build.finished_at, Build.release, Build.label])
+    if platform.config.repository(build.app.name).exists():
+        repository.let_go(platform.config.repository(build.app.name), build.id)
+
+
+def advance(build: Build, status: str) -> None:
+    """The next step of a build that has its turn."""
+    build.status, build.started_at = status, build.started_at or time.time()
+    build.save(only=[Build.status, Build.started_at, Build.label])
+
+
+def publish(platform: Platform, build: Build, release: Release) -> None:
+    """The release is live: move its refs and close the build. Safe to run twice: reconcile does it for a killed deploy.
+
+    A branch that somebody else moved in the meantime (with stock git, in the bare repository) stays theirs."""
+    path = platform.config.repository(build.app.name)
+    due = [move for move in moves_of(build) if repository.read_ref(path, move.ref) != move.new]
+    zero = "0" * len(build.commit)
+    moves = [replace(m, old=repository.read_ref(path, m.ref) or zero) if m.ref == build.ref else m for m in due]
+    note = ""
+    try:
+        check_base(platform, build)
+        repository.move(path, moves)
+    except Conflict as error:
+        note = f"Live, but its refs did not move: {error.message}"
+    build.release = release.number
+    finish(platform, build, "live", note)
+
+
+def moves_of(build: Build) -> list[Move]:
+    return [Move(*move) for move in json.loads(build.moves)]
+
+
+def check_base(platform: Platform, build: Build) -> None:
+    """Conflict ("fetch first") when the branch has moved to something this commit does not contain."""
+    if not build.ref:
+        return
+    path = platform.config.repository(build.app.name)
+    current = repository.read_ref(path, build.ref)
+    if current in (None, build.commit) or current == build.previous:
+        return
+    if not repository.is_ancestor(path, current, build.commit):
+        branch = build.ref.removeprefix("refs/heads/")
+        raise Conflict(
+            f"{branch} has moved to {current[:7]} since you pushed, and your commit does not contain that.",
+            "Fetch, merge (or push --force again) and push.",
+        )
+
+
+def _wait_in_line(platform: Platform, build: Build, out: Output) -> None:
+    waited = False
+    while ahead := [other for other in unfinished(build.app) if other.id < build.id and is_alive(platform, other)]:
+        if not waited:
+            out.step(f"Waiting for build {ahead[-1].id} of {build.app.name} ({ahead[-1].commit[:7]} by {ahead[-1].by})")
+        waited = True
+        _give_way(platform, build)
+        time.sleep(_POLL)
+    if waited:
+        _give_way(platform, build)
+
+
+def _give_way(platform: Platform, build: Build) -> None:
+    """A newer push that contains this commit, or that the same person made, makes this build superfluous."""
+    path = platform.config.repository(build.app.name)
+    for other in unfinished(build.app):
+        if other.id <= build.id or other.ref != build.ref or not is_alive(platform, other):
+            continue
+        if other.by == build.by or repository.is_ancestor(path, build.commit, other.commit):
+            raise Superseded(f"Superseded by build {other.id} ({other.commit[:7]} by {other.by}).", step="queue")
+
+
+@contextmanager
+def _place_on_machine(platform: Platform, build: Build, out: Output) -> Iterator[None]:
+    told = False
+    while True:
+        for number in range(max(1, platform.config.max_builds)):
+            with locks.held(platform.config.locks / "places" / str(number), wait=False) as mine:
+                if mine:
+                    yield
+                    return
+        if not told:
+            out.step(f"Waiting for a free place: {platform.config.max_builds} builds run on this machine")
+        told = True
+        _give_way(platform, build)
+        time.sleep(_POLL)

@@ -1,0 +1,219 @@
+"""Releases: artifact + config vars + formation, numbered: making one, its release phase, keeping the last few."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from gitpaas import apps
+from gitpaas.errors import BuildFailed, CommandFailed, NotFound
+from gitpaas.output import Output
+from gitpaas.platform import Platform
+from gitpaas.store import App, Build, ConfigVar, Formation, Release
+from gitpaas.values import Artifact, HealthCheck, InstanceSpec, Mount, Secret
+
+RELEASE_PHASE = "release"  # the process type that runs once before the switch, and never as an instance
+
+
+def create(platform: Platform, app: App, made: Artifact, description: str, by: str, build: Build) -> Release:
+    """The next release of the app, pending, with today's config vars. Not live yet."""
+    with platform.store.transaction():
+        return Release.create(
+            app=app,
+            number=_next_number(app),
+            build=build,
+            commit=build.commit,
+            description=description,
+            artifact=json.dumps(asdict(made)),
+            config=_sealed_config(platform, app),
+            by=by,
+        )
+
+
+def copy(platform: Platform, app: App, source: Release, description: str, by: str, *, with_config: bool) -> Release:
+    """A new pending release with an older one's artifact, and its config vars too when `with_config`."""
+    with platform.store.transaction():
+        return Release.create(
+            app=app,
+            number=_next_number(app),
+            build=source.build_id,
+            commit=source.commit,
+            description=description,
+            artifact=source.artifact,
+            config=source.config if with_config else _sealed_config(platform, app),
+            by=by,
+        )
+
+
+def bring_up_to_date(platform: Platform, app: App, release: Release) -> None:
+    """Releases go live in the order of their numbers: one that was overtaken while it was built is numbered anew.
+
+    It takes today's config vars as well, since what overtook it may have been a change of them."""
+    with platform.store.transaction():
+        if _next_number(app) == release.number + 1:
+            return
+        release.number, release.config = _next_number(app), _sealed_config(platform, app)
+        release.save()
+
+
+def run_release_phase(platform: Platform, app: App, release: Release, out: Output) -> None:
+    """Run the Procfile's `release:` once, with the new release's own slug and config. BuildFailed unless it exits 0."""
+    if RELEASE_PHASE not in artifact(release).processes:
+        return
+    one_off = spec(platform, app, release, RELEASE_PHASE, 1)
+    out.step(f"Release phase: {one_off.command}")
+    tail: deque[str] = deque(maxlen=15)
+
+    def show(line: str) -> None:
+        tail.append(line)
+        out.detail(line)
+
+    try:
+        code = platform.runtime.run(one_off, show, timeout=platform.config.release_timeout)
+    except CommandFailed as error:
+        raise BuildFailed(f"Release phase: {error.message}", step="release phase", tail=tuple(tail)) from error
+    if code != 0:
+        raise BuildFailed(f"Release phase exited with {code}", step="release phase", tail=tuple(tail))
+
+
+def make_live(platform: Platform, app: App, release: Release) -> None:
+    """The one moment the intent changes: from here on, reconcile works towards this release."""
+    with platform.store.transaction():
+        App.update(release=release.number).where(App.id == app.id).execute()
+        Release.update(status="live").where(Release.id == release.id).execute()
+        for process, quantity in first_formation(artifact(release)).items():
+            Formation.insert(app=app, process=process, quantity=quantity).on_conflict_ignore().execute()
+    app.release, release.status = release.number, "live"
+
+
+@contextmanager
+def failed_unless_live(release: Release) -> Iterator[None]:
+    """Whatever ends the body early marks the release as failed: it was never live."""
+    try:
+        yield
+    except BaseException:
+        fail(release)
+        raise
+
+
+def fail(release: Release) -> None:
+    Release.update(status="failed").where(Release.id == release.id, Release.status == "pending").execute()
+
+
+def live(app: App) -> Release | None:
+    """The release that serves, or None before the first."""
+    return Release.get_or_none(Release.app == app, Release.number == app.release) if app.release else None
+
+
+def find(app: App, number: int) -> Release:
+    release = Release.get_or_none(Release.app == app, Release.number == number)
+    if release is None:
+        raise NotFound(f"{app.name} has no release v{number}.", f"List them: releases {app.name}")
+    return release
+
+
+def before(app: App) -> Release:
+    """The last good release before the live one: what a bare `rollback` means."""
+    query = Release.select().where(Release.app == app, Release.status == "live", Release.number < (app.release or 0))
+    release = query.order_by(Release.number.desc()).first()
+    if release is None:
+        raise NotFound(f"{app.name} has no earlier release to go back to.")
+    return release
+
+
+def artifact(release: Release) -> Artifact:
+    fields = json.loads(release.artifact)
+    fields["mounts"] = tuple(Mount(**mount) for mount in fields["mounts"])
+    fields["health"] = HealthCheck(**fields["health"])
+    return Artifact(**fields)
+
+
+def is_kept(release: Release) -> bool:
+    """Whether the artifact is still there to run."""
+    return Path(artifact(release).reference).is_dir()
+
+
+def config(platform: Platform, app: App) -> dict[str, Secret]:
+    """Today's config vars by name."""
+    rows = ConfigVar.select().where(ConfigVar.app == app).order_by(ConfigVar.name)
+    return {row.name: Secret(platform.store.seal.open(row.value)) for row in rows}
+
+
+def formation(platform: Platform, app: App) -> dict[str, int]:
+    """How many of each process type are wanted, for all types the live release has."""
+    release = live(app)
+    return formation_of(app, artifact(release)) if release else {}
+
+
+def formation_of(app: App, made: Artifact) -> dict[str, int]:
+    """The same for an artifact that may not be live yet. The release phase is no process type to scale."""
+    chosen = {row.process: row.quantity for row in Formation.select().where(Formation.app == app)}
+    return {process: chosen.get(process, quantity) for process, quantity in first_formation(made).items()}
+
+
+def first_formation(made: Artifact) -> dict[str, int]:
+    """Before anybody scaled: what app.json asks for, else one web and none of the others, as Heroku and Dokku do."""
+    scalable = [process for process in made.processes if process != RELEASE_PHASE]
+    return {process: made.formation.get(process, int(process == "web")) for process in scalable}
+
+
+def spec(platform: Platform, app: App, release: Release, process: str, number: int, restarts: int = 0) -> InstanceSpec:
+    """One copy of a process type of this release, ready to start."""
+    made = artifact(release)
+    opened = json.loads(platform.store.seal.open(release.config))
+    return InstanceSpec(
+        app=app.name,
+        release=release.number,
+        process=process,
+        number=number,
+        command=made.processes[process],
+        artifact=made,
+        env={name: Secret(value) for name, value in opened.items()},
+        uid=apps.uid(platform.config, app),
+        limits=apps.limits(platform.config),
+        listens=process == "web",
+        restarts=restarts,
+    )
+
+
+def prune(platform: Platform, app: App) -> None:
+    """Remove the slugs that no kept release needs: the last few live ones, and whatever is being built or serves."""
+    recent = (
+        Release.select()
+        .where(Release.app == app, Release.status == "live")
+        .order_by(Release.number.desc())
+        .limit(platform.config.keep_releases)
+    )
+    pending = Release.select().where(Release.app == app, Release.status == "pending")
+    kept = {artifact(release).reference for release in (*recent, *pending, *filter(None, [live(app)]))}
+    kept |= {str(platform.config.slug(app.name, build.id)) for build in unfinished(app)}
+    kept |= {
+        artifact(find(app, i.release)).reference for i in platform.runtime.running(app.name) if _exists(app, i.release)
+    }
+    for slug in platform.config.slugs(app.name).glob("*"):
+        if str(slug) not in kept:
+            shutil.rmtree(slug, ignore_errors=True)
+
+
+def unfinished(app: App) -> list[Build]:
+    """Builds that wait or run (or whose process was killed and nobody has noticed yet), in the order of pushes."""
+    return list(Build.select().where(Build.app == app, Build.finished_at.is_null()).order_by(Build.id))
+
+
+def _exists(app: App, number: int) -> bool:
+    return bool(Release.get_or_none(Release.app == app, Release.number == number))
+
+
+def _next_number(app: App) -> int:
+    latest = Release.select().where(Release.app == app).order_by(Release.number.desc()).first()
+    return latest.number + 1 if latest else 1
+
+
+def _sealed_config(platform: Platform, app: App) -> str:
+    revealed = {name: value.reveal() for name, value in config(platform, app).items()}
+    return platform.store.seal.close(json.dumps(revealed))

@@ -1,0 +1,131 @@
+"""Bare repositories: made here, readable by stock git, moved only in all-or-nothing ref transactions."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gitpaas import shell
+from gitpaas.config import git_environment, shipped
+from gitpaas.errors import CommandFailed, Conflict
+
+# Ours alone: never advertised to a client that pushes, never written by one.
+HIDDEN_PREFIXES = ("refs/builds/", "refs/releases/")
+
+_QUICK = 60.0  # seconds; every call here touches refs and a few objects only
+
+
+@dataclass(frozen=True)
+class Commit:
+    id: str
+    tree: str
+    subject: str
+
+
+@dataclass(frozen=True)
+class Move:
+    """A ref from `old` to `new`; all zeros mean "not there" on either side."""
+
+    ref: str
+    old: str
+    new: str
+
+
+def create(path: Path, home: Path, object_format: str = "sha1") -> None:
+    """Make the bare repository with our hook in it. Safe to run twice: the hook is brought up to date."""
+    if not (path / "HEAD").exists():
+        shell.capture(
+            [
+                "git",
+                "init",
+                "--quiet",
+                "--bare",
+                "--initial-branch=main",
+                f"--object-format={object_format}",
+                str(path),
+            ],
+            env=git_environment(),
+            timeout=_QUICK,
+        )
+    install_hook(path, home)
+
+
+def install_hook(path: Path, home: Path) -> None:
+    """Write hooks/post-receive and where it finds this program, so that stock git deploys as well."""
+    git(path, "config", "gitpaas.home", str(home))
+    git(path, "config", "gitpaas.python", sys.executable)
+    hook, fresh = path / "hooks" / "post-receive", path / "hooks" / "post-receive.new"
+    hook.parent.mkdir(exist_ok=True)
+    fresh.write_bytes(shipped("hooks/post-receive").read_bytes())
+    fresh.chmod(0o755)
+    fresh.rename(hook)
+
+
+def read_ref(path: Path, ref: str) -> str | None:
+    """The object id a ref points at, or None."""
+    try:
+        return git(path, "rev-parse", "--verify", "--quiet", ref).strip()
+    except CommandFailed:
+        return None
+
+
+def commit(path: Path, commit_id: str) -> Commit:
+    """Tree and subject line of a commit that is in the repository."""
+    found, tree, subject = git(path, "log", "-1", "--format=%H%n%T%n%s", commit_id).split("\n", 2)
+    return Commit(found, tree, subject.strip()[:200])
+
+
+def is_ancestor(path: Path, old: str, new: str) -> bool:
+    """Whether `new` contains `old`, so that moving from one to the other loses nothing."""
+    try:
+        git(path, "merge-base", "--is-ancestor", old, new)
+    except CommandFailed:
+        return False
+    return True
+
+
+def count_commits(path: Path, old: str, new: str) -> int:
+    """How many commits `new` brings on top of `old` (all of them when `old` is all zeros)."""
+    wanted = [new] if is_zero(old) else [new, f"^{old}"]
+    try:
+        return int(git(path, "rev-list", "--count", *wanted))
+    except CommandFailed:
+        return 0
+
+
+def hold(path: Path, build: int, commit_id: str) -> None:
+    """Keep a commit from being collected until its branch moves: refs/builds/12."""
+    git(path, "update-ref", f"refs/builds/{build}", commit_id)
+
+
+def let_go(path: Path, build: int) -> None:
+    """Undo hold(). Not held is fine."""
+    git(path, "update-ref", "-d", f"refs/builds/{build}")
+
+
+def move(path: Path, moves: Sequence[Move]) -> None:
+    """All refs by compare-and-swap, or none: Conflict when one is not where `old` says."""
+    lines = [f"update {m.ref}\0{m.new}\0{m.old}\0" for m in moves]
+    data = "".join(["start\0", *lines, "prepare\0", "commit\0"]).encode()
+    try:
+        git(path, "update-ref", "--stdin", "-z", stdin=data)
+    except CommandFailed as error:
+        raise Conflict("A ref moved meanwhile: " + " ".join(error.tail), "Fetch, merge and push again.") from error
+
+
+def set_head(path: Path, branch: str) -> None:
+    """What `git clone` checks out."""
+    git(path, "symbolic-ref", "HEAD", f"refs/heads/{branch}")
+
+
+def is_zero(object_id: str) -> bool:
+    """The all-zero id that git's protocol uses for "no such ref", SHA-1 or SHA-256."""
+    return not object_id.strip("0")
+
+
+def git(path: Path, *arguments: str, stdin: bytes | None = None) -> str:
+    """Output of one git command on the bare repository, or CommandFailed with its last lines."""
+    argv = ["git", f"--git-dir={path}", *arguments]
+    return shell.capture(argv, env=git_environment(), timeout=_QUICK, input=stdin).decode("utf-8", "replace")
