@@ -1,0 +1,123 @@
+"""The routing table as a directory that Caddy reads on each request; the Caddyfile tells its shape."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import cycle, islice, pairwise
+from pathlib import Path
+from typing import get_args
+
+from gitpaas import locks
+from gitpaas.errors import RouterFailed
+from gitpaas.router import sockets
+from gitpaas.values import Page
+
+_HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")  # as in the Caddyfile
+_ADDRESS = re.compile(r"[a-z0-9.:\[\]-]+:[0-9]{1,5}")
+_FIRST = 9_999_999_999  # counts down; ten digits, so that names sort as numbers do
+
+# A request that has read the directory just before a switch looks for the old name a moment later.
+_LINGER = 1.0
+
+_HINT = "The state directory must be writable and its disk not full."
+
+
+class CaddyRouter:
+    """Writes `routes/<host>/to/<N>@<addresses or page>`: the newest (lowest) N is what the host answers."""
+
+    capacity = 12
+
+    def __init__(self, routes: Path) -> None:
+        self._routes = routes
+
+    def point(self, host: str, addresses: Sequence[str]) -> None:
+        with self._changing(host) as site:
+            _switch(site / "to", _slots(addresses))
+
+    def show(self, host: str, page: Page) -> None:
+        with self._changing(host) as site:
+            if page == "maintenance":
+                site.mkdir(exist_ok=True)
+                (site / "maintenance").touch()
+            else:
+                _switch(site / "to", page)
+
+    def lift(self, host: str) -> None:
+        with self._changing(host) as site:
+            (site / "maintenance").unlink(missing_ok=True)
+
+    def forget(self, host: str) -> None:
+        gone = self._routes / f".gone-{host}"
+        with self._changing(host) as site, suppress(FileNotFoundError):
+            shutil.rmtree(gone, ignore_errors=True)  # a process killed in the middle of the next lines
+            site.rename(gone)  # one instant for requests, however long the removal takes
+            shutil.rmtree(gone)
+
+    def routes(self) -> dict[str, tuple[str, ...] | Page]:
+        answers = {host: _answer(self._routes / host) for host in _names(self._routes) if _HOST.fullmatch(host)}
+        return {host: answer for host, answer in answers.items() if answer is not None}
+
+    def connections(self, address: str) -> int:
+        return sockets.connections(address)
+
+    @contextmanager
+    def _changing(self, host: str) -> Iterator[Path]:
+        if not _HOST.fullmatch(host):
+            raise RouterFailed(f"{host[:80]!r} is not a host name that can be routed")
+        try:
+            with locks.held(self._routes / ".lock"):
+                yield self._routes / host
+        except OSError as error:
+            raise RouterFailed(f"The route of {host} cannot be changed: {error}", _HINT) from error
+
+
+def _slots(addresses: Sequence[str]) -> str:
+    if not 1 <= len(addresses) <= CaddyRouter.capacity:
+        raise RouterFailed(f"A host takes 1 to {CaddyRouter.capacity} addresses, not {len(addresses)}")
+    if wrong := [address for address in addresses if not _ADDRESS.fullmatch(address)]:
+        raise RouterFailed(f"{wrong[0][:80]!r} is not an address such as 127.0.0.1:20017")
+    return ",".join(islice(cycle(addresses), CaddyRouter.capacity))
+
+
+def _switch(directory: Path, answer: str) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    names = _names(directory)
+    if names and _after_at(names[0]) == answer:
+        return
+    number = int(names[0].partition("@")[0]) - 1 if names else _FIRST
+    os.close(os.open(directory / f"{number:010d}@{answer}", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    _tidy(directory, names)
+
+
+def _tidy(directory: Path, names: list[str]) -> None:
+    """Remove what was replaced long ago. `names`: newest first, the first of them replaced just now."""
+    for newer, old in reversed(list(pairwise(names))):
+        if time.time() - (directory / newer).stat().st_mtime > _LINGER:
+            (directory / old).unlink()
+
+
+def _answer(site: Path) -> tuple[str, ...] | Page | None:
+    if (site / "maintenance").exists():
+        return "maintenance"
+    if not (names := _names(site / "to")):
+        return None
+    answer = _after_at(names[0])
+    pages: dict[str, Page] = {page: page for page in get_args(Page)}
+    return pages.get(answer) or tuple(dict.fromkeys(answer.split(",")))
+
+
+def _names(directory: Path) -> list[str]:
+    """Sorted, so that of a host's answers the newest comes first."""
+    try:
+        return sorted(entry.name for entry in directory.iterdir())
+    except FileNotFoundError:
+        return []
+
+
+def _after_at(name: str) -> str:
+    return name.partition("@")[2]

@@ -1,0 +1,80 @@
+"""TCP sockets as the kernel lists them in /proc/net/tcp and tcp6 (proc_pid_net(5)); Linux only, elsewhere none."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from typing import NamedTuple
+
+_ESTABLISHED, _LISTEN = "01", "0A"
+
+
+class Socket(NamedTuple):
+    local: str  # "127.0.0.1:20017", "[::1]:20017"
+    remote: str
+    inode: str
+
+
+class Holder(NamedTuple):
+    """A process that listens."""
+
+    pid: int
+    name: str
+
+
+def connections(address: str) -> int:
+    """Established connections to `host:port`, each counted once although loopback shows both of its ends."""
+    ends = (frozenset(s[:2]) for s in _sockets(_port(address), _ESTABLISHED) if address in s[:2])
+    return len(set(ends))
+
+
+def listener(port: int) -> Holder | None:
+    """Who listens on a port; None when nobody does, or it is another user's process that we may not look into."""
+    inodes = {f"socket:[{s.inode}]" for s in _sockets(port, _LISTEN)}
+    return next((Holder(pid, _name(pid)) for pid in _pids() if inodes & _open_files(pid)), None) if inodes else None
+
+
+def _sockets(port: int, state: str) -> Iterator[Socket]:
+    needle = f":{port:04X} "
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            lines = Path(table).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        # `sl local remote state queues timer retransmits uid timeout inode ...`; few lines are worth splitting
+        for words in (line.split() for line in lines if needle in line):
+            if words[3] == state:
+                yield Socket(_address(words[1]), _address(words[2]), words[9])
+
+
+def _address(text: str) -> str:
+    """The kernel prints an address as 32-bit words in the machine's own byte order."""
+    digits, port = text.split(":")
+    words = (bytes.fromhex(digits[i : i + 8]) for i in range(0, len(digits), 8))
+    address = ip_address(b"".join(word[::-1] if sys.byteorder == "little" else word for word in words))
+    address = getattr(address, "ipv4_mapped", None) or address
+    return f"[{address}]:{int(port, 16)}" if address.version == 6 else f"{address}:{int(port, 16)}"
+
+
+def _port(address: str) -> int:
+    return int(address.rpartition(":")[2])
+
+
+def _pids() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def _open_files(pid: int) -> set[str]:
+    try:
+        return {str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+    except OSError:  # ended meanwhile, or not ours to see
+        return set()
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return "?"
