@@ -34,7 +34,8 @@ def block(*, host: str, port: int, user: str, key: Path, known_hosts: Path) -> s
         "ServerAliveInterval": "30",
         "LogLevel": "INFO",  # not ERROR: that would hide the server's word to a key it does not know
     }
-    lines = [BEGIN, "Host paas", *(f"    {name} {value}" for name, value in options.items()), END]
+    # "Host *" ends our block: what follows it in the file may be options that are meant for every host.
+    lines = [BEGIN, "Host paas", *(f"    {name} {value}" for name, value in options.items()), "Host *", END]
     return "\n".join(lines) + "\n"
 
 
@@ -44,7 +45,7 @@ def put(path: Path, text: str) -> bool:
     rest = _BLOCK.sub("", before)
     if _OWN_HOST.search(rest):
         raise HostTaken(str(path))
-    if _is_in_place(before, text):
+    if _is_in_place(before, text) and path.stat().st_mode & 0o777 == 0o600:
         return False
     # First, because OpenSSH takes the first value it meets and a `Host *` above would win.
     _write(path, f"{text}\n{rest}" if rest else text)

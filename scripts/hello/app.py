@@ -1,7 +1,7 @@
 """A page that says hello, with nothing but Python's standard library."""
 
 import os
-from datetime import datetime, timezone
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 GREETING = "Hello from gitpaas"
@@ -45,7 +45,7 @@ def page():
         app=os.environ.get("GITPAAS_APP", "hello"),
         release=os.environ.get("GITPAAS_RELEASE", "?"),
         process=os.environ.get("GITPAAS_PROCESS", "?"),
-        now=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC"),
+        now=time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
     )
 
 

@@ -1,0 +1,191 @@
+"""From a fresh clone to an app that answers, and back. Every step looks first and changes only what is not right.
+
+Runs in the environment that the bash script of the same name has made, with this clone's gitpaas in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import sample
+import sshconfig
+from place import CLONE, GITPAAS, Failed, Place, call, gitpaas, reachable, shown, succeeds, tell, who
+
+from gitpaas.config import load
+from gitpaas.errors import GitpaasError
+from gitpaas.platform import build_platform
+
+PUBLIC_KEYS = ("id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub")
+
+
+def main() -> int:
+    options = _options()
+    try:
+        config = load()
+        home = Path.home()
+        ssh_config = home / ".ssh" / "config" if options.ssh_config else config.home / "ssh_config"
+        place = Place(config, home, ssh_config, home / "gitpaas-hello")
+        options.action(place)
+    except Failed as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except GitpaasError as error:
+        print(f"\n{error.message}" + (f"\n{error.hint}" if error.hint else ""), file=sys.stderr)
+        return 1
+    return 0
+
+
+def up(place: Place) -> None:
+    tell("ready", f"environment {shown(CLONE / '.venv')}")
+    make_state(place)
+    key = find_key(place)
+    add_key(place, key)
+    start_server(place)
+    write_ssh_config(place, key)
+    sample.make(place)
+    sample.push(place)
+    say_what_next(place)
+
+
+def down(place: Place) -> None:
+    """Stop the server, the router and every app. All of it comes back with the next start."""
+    if not place.config.database.exists():
+        tell("ready", f"nothing runs: there is no {shown(place.config.home)}")
+        return
+    gitpaas("stop")
+    tell("stopped", "server and router")
+    platform = build_platform(place.config)
+    instances = platform.runtime.running()
+    for instance in instances:
+        platform.runtime.stop(instance, grace=place.config.stop_grace)
+    tell("stopped", f"{len(instances)} app processes")
+
+
+def purge(place: Place) -> None:
+    """Stop everything and remove every file that quickstart made, except a key: that is the user's now."""
+    state = place.config.home
+    down(place)
+    if sshconfig.remove(place.home / ".ssh" / "config"):
+        tell("removed", f"the Host paas block in {shown(place.home / '.ssh' / 'config')}")
+    if sample.is_ours(place):
+        remove(place.sample)
+    if place.config.database.exists():
+        if any(kept.is_relative_to(state) for kept in (place.home, CLONE)):
+            raise Failed(f"{state} holds more than gitpaas made. Remove gitpaas's files in it by hand.")
+        remove(state)
+    remove(CLONE / ".venv")
+
+
+def make_state(place: Place) -> None:
+    existed = place.config.host_key.exists()
+    gitpaas("init")
+    tell("ready" if existed else "made", f"state directory {shown(place.config.home)}")
+
+
+def find_key(place: Place) -> Path:
+    """The user's public key; a new pair without a passphrase when there is none."""
+    directory = place.home / ".ssh"
+    for name in PUBLIC_KEYS:
+        if (directory / name).exists():
+            return directory / name
+    private = directory / "id_ed25519"
+    if private.exists():
+        raise Failed(f"{private} has no public half beside it. Write it: ssh-keygen -y -f {private} > {private}.pub")
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    call(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", who(), "-f", str(private)])
+    tell("made", f"SSH key {shown(private)}")
+    return private.with_suffix(".pub")
+
+
+def add_key(place: Place, key: Path) -> None:
+    fingerprint = call(["ssh-keygen", "-lf", str(key)]).split()[1]
+    known = json.loads(gitpaas("keys", "--format", "json"))
+    for entry in known:
+        if entry["fingerprint"] == fingerprint:
+            tell("ready", f'key "{entry["name"]}" ({shown(key)})')
+            return
+    taken = {entry["name"] for entry in known}
+    name = next(name for name in (who(), *(f"{who()}-{n}" for n in range(2, 1000))) if name not in taken)
+    gitpaas("keys:add", name, str(key))
+    tell("added", f'key "{name}" ({shown(key)})')
+
+
+def start_server(place: Place) -> None:
+    config = place.config
+    was_running = is_serving(place)
+    gitpaas("start")
+    tell(
+        "ready" if was_running else "started", f"server: SSH on port {config.ssh_port}, HTTP on port {config.http_port}"
+    )
+
+
+def write_ssh_config(place: Place, key: Path) -> None:
+    config = place.config
+    known_hosts = config.home / "known_hosts"
+    known_hosts.write_text(f"paas {call(['ssh-keygen', '-y', '-f', str(config.host_key)])}")
+    block = sshconfig.block(
+        host=reachable(config.bind),
+        port=config.ssh_port,
+        user="git",
+        key=key.with_suffix(""),
+        known_hosts=known_hosts,
+    )
+    try:
+        changed = sshconfig.put(place.ssh_config, block)
+    except sshconfig.HostTaken:
+        raise Failed(
+            f"{place.ssh_config} has a `Host paas` of your own. Give it another name, or run scripts/quickstart"
+            " --no-ssh-config, which keeps its own file."
+        ) from None
+    tell("wrote" if changed else "ready", f"Host paas in {shown(place.ssh_config)}")
+
+
+def say_what_next(place: Place) -> None:
+    ssh = shlex.join(place.ssh)
+    took = time.time() - float(os.environ.get("QUICKSTART_BEGAN") or time.time())
+    print(f"""
+{place.config.url(sample.APP)} is live ({took:.0f} seconds).
+
+Next:
+  cd {shown(place.sample)}           change GREETING in app.py, then
+  git commit -am "A new greeting" && git push paas main
+  {ssh} paas                     your apps and their URLs
+  {ssh} paas logs {sample.APP} -t       what the app prints
+  {ssh} paas help                everything else
+An app of your own: git remote add paas paas:NAME && git push paas main
+Stop it all: scripts/quickstart --down. Remove it all: scripts/quickstart --purge""")
+
+
+def is_serving(place: Place) -> bool:
+    return succeeds([str(GITPAAS), "status"])
+
+
+def remove(path: Path) -> None:
+    if path.exists():
+        shutil.rmtree(path)
+        tell("removed", str(path))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/quickstart", description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "--no-ssh-config", dest="ssh_config", action="store_false", help="leave ~/.ssh/config; keep a file of our own"
+    )
+    undo = parser.add_mutually_exclusive_group()
+    undo.add_argument("--down", dest="action", action="store_const", const=down, help="stop server, router and apps")
+    undo.add_argument(
+        "--purge", dest="action", action="store_const", const=purge, help="stop, and remove all that quickstart made"
+    )
+    parser.set_defaults(action=up)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""The sample app: a git repository in the user's home directory, its push, and its answer."""
+
+from __future__ import annotations
+
+import getpass
+import http.client
+import shlex
+import shutil
+import subprocess
+import time
+
+from place import CLONE, Failed, Place, call, gitpaas, reachable, shown, succeeds, tell, who
+
+APP = "hello"
+
+
+def make(place: Place) -> None:
+    """A git repository with the sample app, its remote `paas` set. One that is there keeps its commits and edits."""
+    sample = place.sample
+    made = not sample.exists()
+    if made:
+        sample.mkdir()
+        _git(place, "init", "-q")
+        _git(place, "config", "gitpaas.sample", "true")
+    elif not is_ours(place):
+        raise Failed(f"{sample} is there and not ours. Move it away, then run scripts/quickstart again.")
+    _set_identity(place)
+    if not succeeds(["git", "-C", str(sample), "rev-parse", "-q", "--verify", "HEAD"]):
+        _commit_files(place)
+    _set_remote(place)
+    tell("made" if made else "ready", f"sample app {shown(sample)}")
+
+
+def push(place: Place) -> None:
+    if _answers(place):
+        tell("ready", f"{APP} answers")
+        return
+    print(f"\n$ cd {shown(place.sample)} && git push paas main", flush=True)
+    if subprocess.run(["git", "-C", place.sample, "push", "paas", "main"], env=place.git_env, check=False).returncode:
+        raise Failed("The push failed; the reason stands above.")
+    if not _answers(place):  # pushed before, but stopped or scaled to nothing since
+        gitpaas("ps:scale", APP, "web=1")
+        gitpaas("ps:restart", APP)
+    if not _answers(place, patience=10):
+        raise Failed(f"{place.config.url(APP)} does not answer. See: {shlex.join(place.ssh)} paas logs {APP}")
+
+
+def is_ours(place: Place) -> bool:
+    """Whether the directory has the mark that make() left in its own git configuration."""
+    marked = ["git", "config", "--file", str(place.sample / ".git" / "config"), "gitpaas.sample"]
+    return succeeds(marked)
+
+
+def _set_identity(place: Place) -> None:
+    """Who commits, in this repository alone, when the user has not told git yet."""
+    for name, value in (("user.name", getpass.getuser()), ("user.email", who())):
+        if not succeeds(["git", "-C", str(place.sample), "config", name]):
+            _git(place, "config", name, value)
+
+
+def _commit_files(place: Place) -> None:
+    files = CLONE / "scripts" / "hello"
+    shutil.copytree(files, place.sample, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+    _git(place, "symbolic-ref", "HEAD", "refs/heads/main")
+    _git(place, "add", "--all")
+    _git(place, "-c", "commit.gpgsign=false", "commit", "-q", "--no-verify", "-m", "Say hello")
+
+
+def _set_remote(place: Place) -> None:
+    if succeeds(["git", "-C", str(place.sample), "remote", "get-url", "paas"]):
+        _git(place, "remote", "set-url", "paas", f"paas:{APP}")
+    else:
+        _git(place, "remote", "add", "paas", f"paas:{APP}")
+    if place.ssh == ["ssh"]:
+        succeeds(["git", "-C", str(place.sample), "config", "--unset", "core.sshCommand"])
+    else:
+        _git(place, "config", "core.sshCommand", shlex.join(place.ssh))
+
+
+def _answers(place: Place, patience: float = 0) -> bool:
+    """Whether the sample's URL says 200, tried for `patience` seconds."""
+    give_up = time.monotonic() + patience
+    while True:
+        if _status(place) == 200:
+            return True
+        if time.monotonic() >= give_up:
+            return False
+        time.sleep(0.2)
+
+
+def _status(place: Place) -> int | None:
+    """The HTTP status of the sample's URL. Asked by address: *.localhost is known to browsers, not to resolvers."""
+    connection = http.client.HTTPConnection(reachable(place.config.bind), place.config.http_port, timeout=10)
+    try:
+        connection.request("GET", "/", headers={"Host": place.config.host(APP)})
+        return connection.getresponse().status
+    except OSError:
+        return None
+    finally:
+        connection.close()
+
+
+def _git(place: Place, *args: str) -> str:
+    return call(["git", "-C", str(place.sample), *args])
