@@ -66,6 +66,14 @@ def deploy_branch(app: App | None, refs: Sequence[str]) -> str | None:
     return next((ref for ref in (f"refs/heads/{branch}" for branch in chosen) if ref in refs), None)
 
 
+def stored_message(app: App | None, refs: Sequence[str]) -> str:
+    """What a push of other refs is told: they are kept, and what would deploy."""
+    branch = app.deploy_branch if app is not None and app.deploy_branch else " or ".join(_FIRST_BRANCHES)
+    names = [ref.removeprefix("refs/heads/").removeprefix("refs/") for ref in refs]
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return f"{shown} stored; only {branch} is deployed (git push paas {names[0]}:{branch.split(' ')[0]})"
+
+
 def destroy(platform: Platform, app: App) -> None:
     """Stop it, forget its host, and remove everything it had. Conflict while a build of it runs."""
     name = app.name

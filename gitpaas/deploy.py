@@ -52,15 +52,6 @@ def build_artifact(platform: Platform, app: App, build: Build, out: Output) -> A
     return replace(artifact, health=manifest.health, formation=manifest.formation)
 
 
-def rebuild(platform: Platform, app: App, actor: Actor, out: Output) -> Release:
-    """Build the live commit again, with today's config vars and today's toolchain."""
-    release = _live(app)
-    if not release.commit:
-        raise NotFound(f"{app.name} v{release.number} was not made from a commit.")
-    with queue.ticket(platform, app, release.commit, [], actor) as build:
-        return deploy(platform, build, out)
-
-
 def rollback(platform: Platform, app: App, number: int | None, actor: Actor, out: Output) -> Release:
     """A new release that copies an older one: its slug and its config vars, without a build."""
     older = releases.find(app, number) if number else releases.before(app)

@@ -63,6 +63,14 @@ def install_hook(path: Path, home: Path) -> None:
     fresh.rename(hook)
 
 
+def hook_is_current(path: Path) -> bool:
+    """Whether the repository's hook and what it starts are this program's own."""
+    hook = path / "hooks" / "post-receive"
+    if not hook.exists() or hook.read_bytes() != shipped("hooks/post-receive").read_bytes():
+        return False
+    return f"python = {sys.executable}\n" in (path / "config").read_text()
+
+
 def read_ref(path: Path, ref: str) -> str | None:
     """The object id a ref points at, or None."""
     try:

@@ -1,0 +1,270 @@
+"""The server: SSH, router, reconcile and log collection in one process, and how to start, stop and ask after it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from gitpaas import locks, logs, repository
+from gitpaas.config import Config
+from gitpaas.errors import Conflict, GitpaasError
+from gitpaas.output import Console
+from gitpaas.platform import Platform, build_platform
+from gitpaas.reconcile import Reconciler
+from gitpaas.store import App
+from gitpaas.values import Actor
+
+_log = logging.getLogger(__name__)
+
+_TICK = 1.0  # seconds between two looks at everything
+_READY = 30.0  # seconds that `start` waits for the ready line
+_GOODBYE = 20.0  # seconds that `stop` waits
+
+Execute = Callable[[Platform, Sequence[str], Actor, Console], int]
+
+
+@dataclass(frozen=True)
+class DaemonStatus:
+    """What `status` tells. Addresses are host:port; None where nothing runs."""
+
+    running: bool
+    pid: int | None
+    ssh: str | None
+    http: str | None
+    since: float | None
+    missing: tuple[str, ...]
+
+
+def serve(config: Config, execute: Execute) -> None:
+    """Run in the foreground until SIGTERM or SIGINT. Apps keep running afterwards; the router stops with the server."""
+    from gitpaas.router.process import CaddyProcess
+    from gitpaas.ssh.server import SshServer
+
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    with ExitStack() as stack:
+        platform = build_platform(config)
+        stack.enter_context(_only_server(config))
+        stack.callback(platform.store.close)
+        _log_to_stderr(config)
+        _refresh_hooks(platform)
+        reconciler = Reconciler(platform, lambda app, text: logs.platform_line(config, app, text))
+        reconciler.run_once()
+        caddy = CaddyProcess(config)
+        caddy.start()
+        stack.callback(caddy.stop)
+        ssh = SshServer(platform, lambda argv, actor, console: execute(platform, argv, actor, console))
+        ssh.start()
+        stack.callback(ssh.stop)
+        stack.enter_context(_loops(platform, reconciler, caddy.check, stopping))
+        record = _announce(config, ssh.port)
+        stack.callback(record.unlink, missing_ok=True)
+        stopping.wait()
+        _log.info("stopping; apps keep running")
+
+
+def start(config: Config) -> DaemonStatus:
+    """Start `serve` in the background and wait until it accepts. Running already is fine."""
+    if (now := status(config)).running:
+        return now
+    log = config.run / "serve.log"
+    config.run.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with log.open("ab", buffering=0) as out:
+        log.chmod(0o600)
+        begin = out.tell()
+        child = subprocess.Popen(
+            [sys.executable, "-I", "-m", "gitpaas", "serve"],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+            env=dict(config.environ),
+            cwd="/",
+        )
+    deadline = time.monotonic() + _READY
+    while time.monotonic() < deadline:
+        if (now := status(config)).running and now.pid == child.pid:
+            return now
+        if child.poll() is not None:
+            break
+        time.sleep(0.05)
+    said = log.read_bytes()[begin:].decode("utf-8", "replace").strip()
+    raise GitpaasError(f"The server did not start.\n{said[-2000:]}".strip(), f"Its log: {log}")
+
+
+def stop(config: Config, *, apps: bool = False) -> bool:
+    """End the server and the router, and with `apps` every instance too. False when no server ran."""
+    pid = _server_pid(config)
+    if pid is not None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+        _await_end(config, pid)
+    if apps:
+        _stop_instances(config)
+    return pid is not None
+
+
+def status(config: Config) -> DaemonStatus:
+    """Whether a server runs on this state directory, where it listens, and what this machine lacks."""
+    from gitpaas.runtimes.host import HostRuntime
+
+    missing = tuple(HostRuntime(config).missing())
+    pid = _server_pid(config)
+    try:
+        record = json.loads(_record(config).read_text()) if pid else None
+    except (OSError, ValueError):
+        record = None
+    if record is None or record["pid"] != pid:
+        return DaemonStatus(False, pid, None, None, None, missing)
+    return DaemonStatus(True, pid, record["ssh"], record["http"], record["since"], missing)
+
+
+@contextmanager
+def _only_server(config: Config) -> Iterator[None]:
+    """One server per state directory. The lock file holds its pid, for the refusal and for `stop`."""
+    path = _lock(config)
+    with locks.held(path, wait=False) as mine:
+        if not mine:
+            raise Conflict(
+                f"A server (pid {path.read_text().strip()}) already runs on {config.home}.",
+                "Stop it first: gitpaas stop. Or give this one a GITPAAS_HOME of its own.",
+            )
+        path.write_text(f"{os.getpid()}\n")
+        yield
+
+
+@contextmanager
+def _loops(
+    platform: Platform, reconciler: Reconciler, check_router: Callable[[], None], stopping: threading.Event
+) -> Iterator[None]:
+    """Threads that keep things as intended, until the body ends."""
+    collector = logs.Collector(platform.config, platform.runtime.running)
+    work: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
+        "reconcile": (reconciler.run_once, lambda: platform.runtime.wait_for_exit(_TICK)),
+        "router": (check_router, lambda: stopping.wait(0.2)),
+        "logs": (collector.collect_once, lambda: stopping.wait(0.2)),
+    }
+    threads = [
+        threading.Thread(target=_repeat, args=(name, *steps, stopping), name=name, daemon=True)
+        for name, steps in work.items()
+    ]
+    with closing(_wake_socket(platform.config)) as poke:
+        threads.append(
+            threading.Thread(target=_pass_on, args=(poke, platform.runtime.wake, stopping), name="wake", daemon=True)
+        )
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            stopping.set()
+            platform.runtime.wake()
+            for thread in threads:
+                thread.join(timeout=5)
+
+
+def _repeat(name: str, step: Callable[[], object], pause: Callable[[], object], stopping: threading.Event) -> None:
+    """A round that fails is logged; the next one comes all the same."""
+    while not stopping.is_set():
+        try:
+            step()
+        except Exception:
+            _log.exception("%s failed", name)
+            stopping.wait(1)
+        pause()
+
+
+def _wake_socket(config: Config) -> socket.socket:
+    path = config.run / "wake"
+    path.unlink(missing_ok=True)
+    poke = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    poke.bind(str(path))
+    poke.settimeout(0.5)
+    return poke
+
+
+def _pass_on(poke: socket.socket, wake: Callable[[], None], stopping: threading.Event) -> None:
+    while not stopping.is_set():
+        with suppress(TimeoutError):
+            poke.recv(16)
+            wake()
+
+
+def _announce(config: Config, ssh_port: int) -> Path:
+    """Both doors are open: say so on stdout, and in a record for `status`."""
+    ssh, http = f"{config.bind}:{ssh_port}", f"{config.bind}:{config.http_port}"
+    record = {"pid": os.getpid(), "ssh": ssh, "http": http, "since": time.time()}
+    path = _record(config)
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(record))
+    fresh.rename(path)
+    sys.stdout.write(f"ready ssh={ssh} http={http}\n")
+    sys.stdout.flush()
+    return path
+
+
+def _refresh_hooks(platform: Platform) -> None:
+    """Repositories find this program even after it moved or was upgraded."""
+    with platform.store.session():
+        for app in App.select(App.name):
+            path = platform.config.repository(app.name)
+            if path.exists() and not repository.hook_is_current(path):
+                repository.install_hook(path, platform.config.home)
+
+
+def _log_to_stderr(config: Config) -> None:
+    level = getattr(logging, config.log_level.upper(), logging.INFO)
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    logging.getLogger("paramiko").setLevel(logging.CRITICAL if level > logging.DEBUG else logging.DEBUG)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+def _server_pid(config: Config) -> int | None:
+    path = _lock(config)
+    if not path.exists() or not locks.is_held(path):
+        return None
+    with suppress(OSError, ValueError):
+        return int(path.read_text())
+    return None
+
+
+def _await_end(config: Config, pid: int) -> None:
+    deadline = time.monotonic() + _GOODBYE
+    while locks.is_held(_lock(config)):
+        if time.monotonic() > deadline:
+            raise GitpaasError(f"The server (pid {pid}) has not ended within {_GOODBYE:.0f} s.")
+        time.sleep(0.05)
+
+
+def _stop_instances(config: Config) -> None:
+    """All of them at the same time: each may take its grace."""
+    from gitpaas.runtimes.host import HostRuntime
+
+    runtime = HostRuntime(config)
+    threads = [
+        threading.Thread(target=runtime.stop, args=(instance, config.stop_grace)) for instance in runtime.running()
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _lock(config: Config) -> Path:
+    return config.locks / "server"
+
+
+def _record(config: Config) -> Path:
+    return config.run / "server.json"
