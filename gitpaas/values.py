@@ -197,7 +197,7 @@ class Instance:
         return f"{self.process}.{self.number}"
 
 
-Page = Literal["maintenance", "starting", "crashed", "stopped", "empty"]
+Page = Literal["starting", "crashed", "stopped", "empty"]
 
 # How `gitpaas receive` ends, and what git's client is told in `ng <ref> <reason>`.
 RECEIVE_REASONS: Mapping[int, str] = {

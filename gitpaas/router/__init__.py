@@ -18,23 +18,19 @@ class Router(Protocol):
     capacity: int  # addresses one host can have; numbers that divide it are balanced evenly
 
     def point(self, host: str, addresses: Sequence[str]) -> None:
-        """Send a host's requests to these addresses (at least one, at most `capacity`).
-
-        Replaces an earlier page, except `maintenance`, which stays on top until lift()."""
+        """Send a host's requests to these addresses (at least one, at most `capacity`)."""
 
     def show(self, host: str, page: Page) -> None:
-        """Answer a host with one of our own pages instead of its addresses.
+        """Answer a host with one of our own pages instead."""
 
-        `maintenance` alone replaces nothing: it covers the addresses or page beneath, which may go on changing."""
-
-    def lift(self, host: str) -> None:
-        """Take the maintenance page away: what lies beneath answers again."""
+    def hold(self, host: str, on: bool) -> None:
+        """Cover a host with the maintenance page, or uncover it. What lies beneath stays, and may change meanwhile."""
 
     def forget(self, host: str) -> None:
         """The host is unknown from now on."""
 
     def routes(self) -> dict[str, tuple[str, ...] | Page]:
-        """What every known host answers with: its addresses (each once, in order) or a page."""
+        """Every known host with its addresses (each once, in order) or its page; hold() does not change it."""
 
     def connections(self, address: str) -> int:
         """Open connections to an instance, idle keep-alives included: 0 means it has drained."""

@@ -19,6 +19,7 @@ from gitpaas.values import Page
 
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")  # as in the Caddyfile
 _ADDRESS = re.compile(r"[a-z0-9.:\[\]-]+:[0-9]{1,5}")
+_PAGES: dict[str, Page] = {page: page for page in get_args(Page)}
 _FIRST = 9_999_999_999  # counts down; ten digits, so that names sort as numbers do
 
 # A request that has read the directory just before a switch looks for the old name a moment later.
@@ -41,15 +42,15 @@ class CaddyRouter:
 
     def show(self, host: str, page: Page) -> None:
         with self._changing(host) as site:
-            if page == "maintenance":
+            _switch(site / "to", page)
+
+    def hold(self, host: str, on: bool) -> None:
+        with self._changing(host) as site:
+            if on:
                 site.mkdir(exist_ok=True)
                 (site / "maintenance").touch()
             else:
-                _switch(site / "to", page)
-
-    def lift(self, host: str) -> None:
-        with self._changing(host) as site:
-            (site / "maintenance").unlink(missing_ok=True)
+                (site / "maintenance").unlink(missing_ok=True)
 
     def forget(self, host: str) -> None:
         gone = self._routes / f".gone-{host}"
@@ -102,13 +103,11 @@ def _tidy(directory: Path, names: list[str]) -> None:
 
 
 def _answer(site: Path) -> tuple[str, ...] | Page | None:
-    if (site / "maintenance").exists():
-        return "maintenance"
-    if not (names := _names(site / "to")):
+    names = _names(site / "to")
+    if not names:  # only held
         return None
     answer = _after_at(names[0])
-    pages: dict[str, Page] = {page: page for page in get_args(Page)}
-    return pages.get(answer) or tuple(dict.fromkeys(answer.split(",")))
+    return _PAGES.get(answer) or tuple(dict.fromkeys(answer.split(",")))
 
 
 def _names(directory: Path) -> list[str]:

@@ -1,0 +1,122 @@
+"""Ask an instance from outside whether it is ready: over a plain socket, because this runs every second in an idle
+server and an HTTP library costs it 15 MB."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gitpaas.errors import Unhealthy
+from gitpaas.values import HealthCheck
+
+_PAUSE = 0.1  # seconds between two looks
+_PATIENCE = 5.0  # seconds one look may take
+_ENOUGH = 256 * 1024  # of a body nobody reads; then we hang up
+
+
+@dataclass(frozen=True)
+class Health:
+    """It answered: the HTTP status when a path was asked, and the seconds it took to get there."""
+
+    status: int | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What one try saw. `seen` is for people."""
+
+    ok: bool
+    seen: str
+    status: int | None = None
+
+
+def wait_until_healthy(
+    address: str, check: HealthCheck, still_running: Callable[[], bool], *, host: str | None = None
+) -> Health:
+    """Look until the instance answers. Unhealthy when it ends first or `check.timeout` is over.
+
+    `host` is sent as the Host header (frameworks refuse hosts they do not know); the address when None.
+    """
+    began = time.monotonic()
+    while True:
+        left = check.timeout - (time.monotonic() - began)
+        look = _look(address, check, host, timeout=min(_PATIENCE, max(left, _PAUSE)))
+        taken = time.monotonic() - began
+        if look.ok:
+            return Health(look.status, taken)
+        if not still_running():
+            raise Unhealthy(f"The app ended {taken:.1f} s after its start, before it answered", step="start")
+        if taken >= check.timeout:
+            raise _gave_up(address, check, look)
+        time.sleep(_PAUSE)
+
+
+def answers(address: str, check: HealthCheck, *, timeout: float = 1.0, host: str | None = None) -> bool:
+    """One look, `timeout` seconds at most."""
+    return _look(address, check, host, timeout).ok
+
+
+def _gave_up(address: str, check: HealthCheck, look: _Look) -> Unhealthy:
+    if look.status is not None:
+        return Unhealthy(
+            f"GET {check.path} on {address} (PORT) gave {look.seen} and nothing better within {check.timeout:g} s",
+            step="start",
+            hint="The check wants a status from 200 to 399. Is the path in app.json right?",
+        )
+    return Unhealthy(
+        f"Nothing answered on {address} (PORT) within {check.timeout:g} s: {look.seen}",
+        step="start",
+        hint="Does the app listen on $PORT, at 127.0.0.1 or at every address?",
+    )
+
+
+def _look(address: str, check: HealthCheck, host: str | None, timeout: float) -> _Look:
+    deadline = time.monotonic() + timeout
+    name, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((name.strip("[]"), int(port)), timeout) as connection:
+            if check.path is None:
+                return _Look(True, "open")
+            connection.sendall(_request(check.path, host or address))
+            head = _receive(connection, deadline)
+    except TimeoutError:
+        return _Look(False, f"no answer within {timeout:g} s")
+    except ConnectionRefusedError:
+        return _Look(False, "connection refused")
+    except OSError as error:
+        return _Look(False, error.strerror or str(error))
+    return _judge(head)
+
+
+def _request(path: str, host: str) -> bytes:
+    lines = (f"GET {path} HTTP/1.1", f"Host: {host}", "User-Agent: gitpaas-health", "Accept: */*", "Connection: close")
+    return "\r\n".join((*lines, "", "")).encode()
+
+
+def _receive(connection: socket.socket, deadline: float) -> bytes:
+    """The first bytes of the answer. The rest is read too: hanging up early fills an app's log with errors."""
+    head = b""
+    size = 0
+    while size < _ENOUGH:
+        connection.settimeout(max(deadline - time.monotonic(), 0.001))
+        try:
+            data = connection.recv(65536)
+        except TimeoutError:
+            if b"\n" not in head:
+                raise
+            break
+        if not data:
+            break
+        head, size = (head + data)[:4096], size + len(data)
+    return head
+
+
+def _judge(head: bytes) -> _Look:
+    words = head.split(b"\n", 1)[0].decode("latin-1").split()
+    if len(words) < 2 or not words[0].startswith("HTTP/") or not (words[1].isascii() and words[1].isdigit()):
+        return _Look(False, "something that is not HTTP" if head else "the connection was closed without an answer")
+    status = int(words[1])
+    return _Look(200 <= status < 400, f"status {status}", status)
