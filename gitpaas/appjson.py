@@ -1,0 +1,174 @@
+"""app.json: what we use of it. Fields that Heroku and Dokku know and we do not are left alone.
+
+    {"env": {"LEVEL": "info", "KEY": {"generator": "secret"}, "TOKEN": {"required": true}},
+     "formation": {"web": {"quantity": 2}},
+     "healthchecks": {"web": [{"type": "startup", "path": "/up", "timeout": 30}]}}
+
+Formats: https://devcenter.heroku.com/articles/app-json-schema, https://dokku.com/docs/deployment/zero-downtime-deploys
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import secrets
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gitpaas import tree as trees
+from gitpaas.errors import BuildFailed, UsageError
+from gitpaas.values import HealthCheck, process_name, variable_name
+
+_MOST = 1000  # instances of one process type: a slip of the keyboard must not start a million
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One entry of `env`: a default value, a secret to make up, or only the wish that it be set."""
+
+    name: str
+    value: str | None = None
+    required: bool = True
+    generated: bool = False
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class AppJson:
+    env: Mapping[str, Variable] = field(default_factory=dict)
+    formation: Mapping[str, int] = field(default_factory=dict)  # process type -> instances at first
+    health: HealthCheck = field(default_factory=HealthCheck)  # of web
+
+    def defaults(self, known: Collection[str]) -> dict[str, str]:
+        """What an app that has the config vars `known` gets besides: default values, and secrets made now."""
+        return {
+            name: secrets.token_hex(32) if variable.generated else variable.value or ""
+            for name, variable in self.env.items()
+            if name not in known and (variable.generated or variable.value is not None)
+        }
+
+    def missing(self, known: Collection[str]) -> list[Variable]:
+        """Variables without which the app says it cannot run."""
+        return [
+            variable
+            for name, variable in self.env.items()
+            if variable.required and not variable.generated and variable.value is None and name not in known
+        ]
+
+
+def read(tree: Path) -> AppJson:
+    """The tree's app.json; an empty one when there is none. BuildFailed names the field that is off."""
+    text = trees.read_text(tree, "app.json")
+    return AppJson() if text is None else parse(text)
+
+
+def parse(text: str) -> AppJson:
+    try:
+        document = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise _wrong(f"it is not JSON: {error}") from error
+    document = _object(document, "the whole file")
+    return AppJson(
+        env={name: _variable(name, entry) for name, entry in _part(document, "env").items()},
+        formation={name: _quantity(name, entry) for name, entry in _part(document, "formation").items()},
+        health=_health(_part(document, "healthchecks").get("web")),
+    )
+
+
+def _variable(name: str, entry: Any) -> Variable:
+    where = f"env.{name}"
+    try:
+        variable_name(name)
+    except UsageError as error:
+        raise _wrong(f"{where}: {error.message}", error.hint) from error
+    if isinstance(entry, str | int | float | bool):
+        return Variable(name, value=_text(entry))
+    entry = _object(entry, where)
+    if (generator := entry.get("generator")) not in (None, "secret"):
+        raise _wrong(f'{where}.generator is {_show(generator)}; there is only "secret"')
+    if not isinstance(required := entry.get("required", True), bool):
+        raise _wrong(f"{where}.required is {_show(required)}, neither true nor false")
+    value = entry.get("value")
+    if not isinstance(value, str | int | float | bool | None):
+        raise _wrong(f"{where}.value is {_show(value)}, not a text")
+    return Variable(
+        name,
+        value=None if value is None else _text(value),
+        required=required,
+        generated=generator == "secret",
+        description=str(entry.get("description") or ""),
+    )
+
+
+def _text(value: str | float | bool) -> str:
+    if isinstance(value, str):
+        return value
+    return json.dumps(value)  # true, 1.5: as they stand in the file
+
+
+def _quantity(name: str, entry: Any) -> int:
+    try:
+        process_name(name)
+    except UsageError as error:
+        raise _wrong(f"formation.{name}: {error.message}", error.hint) from error
+    quantity = _object(entry, f"formation.{name}").get("quantity", 1)
+    if not isinstance(quantity, int) or isinstance(quantity, bool) or not 0 <= quantity <= _MOST:
+        raise _wrong(f"formation.{name}.quantity is {_show(quantity)}, not a whole number from 0 to {_MOST}")
+    return quantity
+
+
+def _health(checks: Any) -> HealthCheck:
+    """The first startup check of web. With Dokku's `attempts` and `wait`, the time of all attempts together."""
+    if checks is None:
+        return HealthCheck()
+    if not isinstance(checks, list):
+        raise _wrong(f"healthchecks.web is {_show(checks)}, not a list of checks")
+    for check in (_object(check, "healthchecks.web[]") for check in checks):
+        if check.get("type", "startup") == "startup":
+            return HealthCheck(path=_path(check.get("path")), timeout=_patience(check))
+    return HealthCheck()
+
+
+def _path(path: Any) -> str | None:
+    if path is None:
+        return None
+    if not isinstance(path, str) or not path.startswith("/") or not path.isascii() or not path.isprintable():
+        raise _wrong(f"healthchecks.web[].path is {_show(path)}, not a path such as /up")
+    if " " in path:
+        raise _wrong(f"healthchecks.web[].path is {_show(path)}, which has a space in it")
+    return path
+
+
+def _patience(check: Mapping[str, Any]) -> float:
+    timeout = _seconds(check, "timeout", HealthCheck().timeout)
+    if "attempts" not in check:
+        return timeout
+    return _seconds(check, "attempts", 3) * (timeout + _seconds(check, "wait", 5))
+
+
+def _seconds(check: Mapping[str, Any], name: str, default: float) -> float:
+    value = check.get(name, default)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value) or value <= 0:
+        raise _wrong(f"healthchecks.web[].{name} is {_show(value)}, not a number above 0")
+    return float(value)
+
+
+def _part(document: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return _object(document.get(name) or {}, name)
+
+
+def _object(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _wrong(f"{where} is {_show(value)}, not an object")
+    return value
+
+
+def _show(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
+
+
+def _wrong(what: str, hint: str | None = None) -> BuildFailed:
+    return BuildFailed(f"app.json: {what}", step="app.json", hint=hint or "Mend app.json, commit, and push again.")
