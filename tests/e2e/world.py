@@ -1,0 +1,373 @@
+"""A whole gitpaas as its user meets it: the real server, git and ssh from outside, a home directory of its own."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+GITPAAS = Path(sys.executable).parent / "gitpaas"
+SITE = Path(__file__).parent / "site"  # an app for these tests: plain Python behind a Procfile
+
+_PASSED_ON = ("PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a program said and how it ended. `output` has both streams as they came when they were merged."""
+
+    code: int
+    output: str
+    errors: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    body: str
+    headers: Mapping[str, str]
+
+
+class World:
+    """One state directory and its server. `settings` are GITPAAS_ variables without their prefix."""
+
+    def __init__(self, root: Path, **settings: object) -> None:
+        self.root = root
+        self.home = root / "state"
+        self.user = root / "user"
+        self.ssh_port, self.http_port = free_port(), free_port()
+        self.env = self._environment(settings)
+        self.process: subprocess.Popen[bytes] | None = None
+        self._names = 0
+        self._make_user()
+
+    # The server
+
+    def start(self) -> None:
+        """Run `gitpaas serve` until it says that it is ready."""
+        log = self.root / "serve.out"
+        with log.open("wb") as out, (self.root / "serve.err").open("ab") as err:
+            self.process = subprocess.Popen(
+                [GITPAAS, "serve"], stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=self.env, cwd=self.root
+            )
+        wait_until(lambda: self._is_ready(log), "the server to be ready", seconds=20)
+
+    def kill(self) -> None:
+        """SIGKILL of the server alone."""
+        assert self.process
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        """SIGTERM, and its exit status must be 0."""
+        assert self.process
+        self.process.terminate()
+        assert self.process.wait(timeout=20) == 0
+
+    def close(self) -> None:
+        """Nothing of this world keeps running, whatever the test has done to it."""
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        self.gitpaas("stop", "--apps")
+        self.kill_all()
+
+    def pids(self, *words: str) -> list[int]:
+        """Processes of this world (its state directory is in their environment) with all `words` in their argv."""
+        mark = f"GITPAAS_HOME={self.home}".encode()
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and int(entry.name) != os.getpid():
+                argv, environment = _proc(entry, "cmdline"), _proc(entry, "environ")
+                if mark in environment.split(b"\0") and all(word.encode() in argv for word in words):
+                    found.append(int(entry.name))
+        return found
+
+    def kill_all(self, *words: str) -> int:
+        """SIGKILL for those; how many there were."""
+        pids = self.pids(*words)
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        return len(pids)
+
+    # The user's side
+
+    def gitpaas(self, *args: str) -> Result:
+        """A command on the machine itself."""
+        return run([str(GITPAAS), *args], env=self.env)
+
+    def ssh(self, *args: str, stdin: str = "", timeout: float = 60) -> Result:
+        """`ssh paas ARGS`, the two streams apart."""
+        return run(["ssh", "-F", str(self.ssh_config), "paas", *args], env=self.env, stdin=stdin, timeout=timeout)
+
+    def ssh_json(self, *args: str) -> Any:
+        done = self.ssh(*args, "--format", "json")
+        assert done.code == 0, done
+        return json.loads(done.output)
+
+    def popen_ssh(self, *args: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            ["ssh", "-F", str(self.ssh_config), "paas", *args],
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def get(self, app: str, path: str = "/", timeout: float = 20) -> Answer:
+        """What the app's URL answers."""
+        with closing(self.connect(timeout)) as connection:
+            connection.request("GET", path, headers={"Host": f"{app}.localhost"})
+            response = connection.getresponse()
+            return Answer(response.status, response.read().decode(), dict(response.headers))
+
+    def connect(self, timeout: float = 20) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=timeout)
+
+    def new_app(self, files: Mapping[str, str] | None = None, name: str | None = None) -> AppRepo:
+        """A committed repository with these files (the test site when none), its remote `paas` set, not pushed."""
+        self._names += 1
+        app = AppRepo(self, name or f"app{self._names}-{random.randrange(10**6)}")
+        app.commit(site() if files is None else files)
+        return app
+
+    @property
+    def ssh_config(self) -> Path:
+        return self.user / "ssh_config"
+
+    def new_key(self, name: str, *options: str) -> Path:
+        """A key that the server knows; the private half's path."""
+        key = self.user / name
+        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(key)], env=self.env, check=True)
+        added = self.gitpaas("keys:add", name, f"{key}.pub", *options)
+        assert added.code == 0, added
+        return key
+
+    def _environment(self, settings: Mapping[str, object]) -> dict[str, str]:
+        # Worlds run at the same time on one machine, so each has app ports and user ids of its own.
+        slot = random.randrange(400)
+        chosen = {
+            "HOME": self.home,
+            "SSH_PORT": self.ssh_port,
+            "HTTP_PORT": self.http_port,
+            "APP_PORTS": f"{20000 + slot * 25}-{20024 + slot * 25}",
+            "APP_UID_BASE": 100_000 + slot * 1000,
+            "START_TIMEOUT": 20,
+            "DRAIN_TIMEOUT": 5,
+            "STOP_GRACE": 2,
+        } | settings
+        ours = {f"GITPAAS_{name}": str(value) for name, value in chosen.items()}
+        git = {
+            f"GIT_{who}_{what}": "tester@example.invalid"
+            for who in ("AUTHOR", "COMMITTER")
+            for what in ("NAME", "EMAIL")
+        }
+        return {
+            **{name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+            **git,
+            **ours,
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_SSH_COMMAND": f"ssh -F {self.ssh_config}",
+            "HOME": str(self.user),
+            "LANG": "C.UTF-8",
+        }
+
+    def _make_user(self) -> None:
+        self.user.mkdir(parents=True)
+        assert self.gitpaas("init").code == 0
+        key = self.new_key("tester")
+        host_key = run(["ssh-keygen", "-y", "-f", str(self.home / "ssh_host_ed25519_key")], env=self.env, check=True)
+        (self.user / "known_hosts").write_text(f"paas {host_key.output}")
+        options = {
+            "HostName": "127.0.0.1",
+            "Port": self.ssh_port,
+            "User": "git",
+            "IdentityFile": key,
+            "IdentitiesOnly": "yes",
+            "HostKeyAlias": "paas",
+            "UserKnownHostsFile": self.user / "known_hosts",
+        }
+        lines = "".join(f"  {name} {value}\n" for name, value in options.items())
+        self.ssh_config.write_text(f"Host paas\n{lines}")
+
+    def _is_ready(self, log: Path) -> bool:
+        assert self.process
+        assert self.process.poll() is None, (self.root / "serve.err").read_text()[-3000:]
+        return f"ready ssh=127.0.0.1:{self.ssh_port} http=127.0.0.1:{self.http_port}\n" in log.read_text()
+
+
+class AppRepo:
+    """The user's clone of one app."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self.world = world
+        self.name = name
+        self.path = world.user / name
+        self.path.mkdir()
+        self.git("init", "-q")
+        self.git("symbolic-ref", "HEAD", "refs/heads/main")
+        self.git("remote", "add", "paas", f"paas:{name}")
+
+    def git(self, *args: str) -> str:
+        return run(["git", *args], env=self.world.env, cwd=self.path, check=True).output.strip()
+
+    def commit(self, files: Mapping[str, str], message: str = "A change") -> str:
+        """Write, commit, and return the commit's id."""
+        for name, text in files.items():
+            (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.path / name).write_text(text)
+        self.git("add", "--all")
+        self.git("commit", "-q", "--allow-empty", "-m", message)
+        return self.git("rev-parse", "HEAD")
+
+    def push(self, *args: str, timeout: float = 100) -> Result:
+        """`git push paas ARGS` (main when none), both streams in `output`."""
+        argv = ["git", "push", "paas", *(args or ("main",))]
+        return run(argv, env=self.world.env, cwd=self.path, merge=True, timeout=timeout)
+
+    def deploy(self, files: Mapping[str, str] | None = None) -> Result:
+        """Commit the files, push, and insist that it worked."""
+        if files is not None:
+            self.commit(files)
+        pushed = self.push()
+        assert pushed.code == 0, pushed.output
+        return pushed
+
+    def begin_push(self, *args: str) -> Pushing:
+        return Pushing(self, args or ("main",))
+
+    def remote_main(self) -> str | None:
+        """Where the server says that main is."""
+        line = self.git("ls-remote", "paas", "refs/heads/main")
+        return line.split()[0] if line else None
+
+    def get(self, path: str = "/") -> Answer:
+        return self.world.get(self.name, path)
+
+    def ssh(self, command: str, *args: str) -> Result:
+        return self.world.ssh(command, self.name, *args)
+
+    def builds(self) -> list[dict[str, Any]]:
+        return list(self.world.ssh_json("builds", self.name))
+
+    def wait_for(self, text: str, seconds: float = 30) -> None:
+        """Until the site answers 200 with this text in it."""
+
+        def is_there() -> bool:
+            answer = self.get()
+            return answer.status == 200 and text in answer.body
+
+        wait_until(is_there, f"{text!r} from {self.name}", seconds)
+
+
+class Pushing:
+    """A `git push` under way, in a process group of its own as in a terminal."""
+
+    def __init__(self, app: AppRepo, args: Sequence[str]) -> None:
+        self._file = app.world.root / f"push-{app.name}-{time.monotonic_ns()}"
+        with self._file.open("wb") as out:
+            self.process = subprocess.Popen(
+                ["git", "push", "paas", *args],
+                cwd=app.path,
+                env=app.world.env,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def output(self) -> str:
+        return self._file.read_text(errors="replace")
+
+    def wait_for(self, text: str, seconds: float = 30) -> None:
+        def is_there() -> bool:
+            said = self.output
+            assert text in said or self.process.poll() is None, f"the push ended without {text!r}:\n{said}"
+            return text in said
+
+        wait_until(is_there, f"{text!r} in the push", seconds)
+
+    def interrupt(self) -> None:
+        """Ctrl-C: the terminal sends SIGINT to git and its ssh."""
+        os.killpg(self.process.pid, signal.SIGINT)
+        self.process.wait(timeout=10)
+
+    def kill(self) -> None:
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(timeout=10)
+
+    def end(self, timeout: float = 60) -> Result:
+        return Result(self.process.wait(timeout=timeout), self.output)
+
+
+def site(text: str = "version 1", **more: str) -> dict[str, str]:
+    """The files of the test site; it answers / with `text`. `more`: further files, `__` in a name for the dot."""
+    files = {path.name: path.read_text() for path in SITE.iterdir() if path.is_file()}
+    return files | {"version.txt": text} | {name.replace("__", "."): content for name, content in more.items()}
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    stdin: str = "",
+    check: bool = False,
+    merge: bool = False,
+    timeout: float = 60,
+) -> Result:
+    done = subprocess.run(
+        argv,
+        env=env,
+        cwd=cwd,
+        input=stdin.encode(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT if merge else subprocess.PIPE,
+        timeout=timeout,
+        check=False,
+    )
+    result = Result(
+        done.returncode, done.stdout.decode(errors="replace"), (done.stderr or b"").decode(errors="replace")
+    )
+    assert result.code == 0 or not check, f"{argv}: {result}"
+    return result
+
+
+def wait_until(is_so: Callable[[], bool], what: str, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _proc(process: Path, name: str) -> bytes:
+    try:
+        return (process / name).read_bytes()
+    except OSError:  # it has ended
+        return b""
