@@ -42,7 +42,8 @@ def build_artifact(platform: Platform, app: App, build: Build, out: Output) -> A
     """The commit's tree, understood and built by the first builder that knows what it is."""
     queue.advance(build, "building")
     request = build_request(platform, app, build)
-    source.export(platform.config.repository(app.name), build.commit, request.tree)
+    repository = platform.config.repository(app.name)
+    source.export(repository, build.commit, request.tree, env=platform.config.build_environment(), warn=out.warn)
     manifest = appjson.read(request.tree)
     apps.hand_over(request.tree, request.uid)
     builder, detection = detect(platform, request.tree)
@@ -96,7 +97,8 @@ def scale(platform: Platform, app: App, quantities: Mapping[str, int], actor: Ac
             raise UsageError(f"At most {platform.router.capacity} web instances of an app can be balanced here.")
     with platform.store.transaction():
         for process, quantity in quantities.items():
-            Formation.replace(app=app, process=process, quantity=quantity).execute()
+            Formation.delete().where(Formation.app == app, Formation.process == process).execute()
+            Formation.create(app=app, process=process, quantity=quantity)
     out.step(f"{app.name} scales to " + " ".join(f"{p}={n}" for p, n in releases.formation(platform, app).items()))
     rollout.settle(platform, app, out)
 

@@ -1,0 +1,106 @@
+"""`gitpaas receive`: what hooks/post-receive becomes. It is the deploy, and outlives whoever pushed."""
+
+from __future__ import annotations
+
+import signal
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from threading import Condition, Thread
+
+from gitpaas import receive as room
+from gitpaas.commands.base import command
+from gitpaas.commands.call import Call
+from gitpaas.errors import UsageError
+from gitpaas.repository import Move
+from gitpaas.values import ROLES, Actor, app_name, object_id
+
+_FAREWELL = 5.0  # seconds a slow reader gets for the last lines
+
+
+@command("receive", role="admin", local=True, hidden=True)
+def receive(call: Call) -> int:
+    """Deploy a push. Git's hook calls this with "old new ref" lines on standard input."""
+    for number in (signal.SIGHUP, signal.SIGPIPE, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)  # the one who pushed may leave; the deploy goes on
+    push = read_push(call.config.environ, call.console.read())
+    client = DetachedSink(call.console.out)
+    try:
+        return room.receive(call.platform, push, client)
+    finally:
+        client.close()
+
+
+def read_push(environ: Mapping[str, str], lines: bytes) -> room.Push:
+    """The push, from the hook's standard input and environment. UsageError when they are not a hook's."""
+    role = next((role for role in ROLES if role == environ.get("GITPAAS_ROLE")), "admin")
+    return room.Push(
+        app=app_name(environ.get("GITPAAS_APP") or _app_of(environ)),
+        moves=tuple(_move(line) for line in lines.decode("utf-8", "surrogateescape").splitlines()),
+        actor=Actor(
+            name=environ.get("GITPAAS_ACTOR", "git"),
+            role=role,
+            key=environ.get("GITPAAS_KEY"),
+            address=environ.get("GITPAAS_ADDRESS", "local"),
+        ),
+        deferred=environ.get("GITPAAS_DEFERRED") == "1",
+        atomic=environ.get("GITPAAS_ATOMIC") == "1",
+    )
+
+
+def _app_of(environ: Mapping[str, str]) -> str:
+    """Under stock git the bare repository's own name tells which app it is."""
+    return Path(environ.get("GIT_DIR", ".")).resolve().name.removesuffix(".git")
+
+
+def _move(line: str) -> Move:
+    try:
+        old, new, ref = line.split(" ", 2)
+    except ValueError:
+        raise UsageError(f"{line[:80]!r} is not an `old new ref` line", "Git's hooks call this; people push.") from None
+    return Move(ref, object_id(old), object_id(new))
+
+
+class DetachedSink:
+    """Passes bytes on from a thread of its own, so that a reader who is slow, stalled or gone delays nothing."""
+
+    def __init__(self, out: Callable[[str], None]) -> None:
+        self._out = out
+        self._waiting: deque[bytes] = deque()
+        self._change = Condition()
+        self._closed = False
+        self._thread = Thread(target=self._pass_on, name="client", daemon=True)
+        self._thread.start()
+
+    def write(self, data: bytes) -> None:
+        with self._change:
+            if not self._closed:
+                self._waiting.append(data)
+                self._change.notify()
+
+    def close(self) -> None:
+        """Wait a moment for the last lines to be read; then let go."""
+        with self._change:
+            self._closed = True
+            self._change.notify()
+        self._thread.join(timeout=_FAREWELL)
+
+    def _pass_on(self) -> None:
+        while (data := self._next()) is not None:
+            try:
+                self._out(data.decode("utf-8", "replace"))
+            except OSError:
+                break
+        with self._change:
+            self._closed = True
+            self._waiting.clear()
+
+    def _next(self) -> bytes | None:
+        with self._change:
+            self._change.wait_for(lambda: self._waiting or self._closed)
+            data = b"".join(self._waiting)
+            self._waiting.clear()
+            return data or None
+
+
+COMMANDS = (receive,)
