@@ -16,11 +16,11 @@ from pathlib import Path
 
 import sample
 import sshconfig
-from place import CLONE, GITPAAS, Failed, Place, call, gitpaas, reachable, shown, succeeds, tell, who
+from place import CLONE, Failed, Place, call, gitpaas, reachable, shown, tell, who
 
+from gitpaas import daemon
 from gitpaas.config import load
 from gitpaas.errors import GitpaasError
-from gitpaas.platform import build_platform
 
 PUBLIC_KEYS = ("id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub")
 
@@ -59,13 +59,8 @@ def down(place: Place) -> None:
     if not place.config.database.exists():
         tell("ready", f"nothing runs: there is no {shown(place.config.home)}")
         return
-    gitpaas("stop")
-    tell("stopped", "server and router")
-    platform = build_platform(place.config)
-    instances = platform.runtime.running()
-    for instance in instances:
-        platform.runtime.stop(instance, grace=place.config.stop_grace)
-    tell("stopped", f"{len(instances)} app processes")
+    daemon.stop(place.config, apps=True)
+    tell("stopped", "server, router and apps")
 
 
 def purge(place: Place) -> None:
@@ -84,9 +79,9 @@ def purge(place: Place) -> None:
 
 
 def make_state(place: Place) -> None:
-    existed = place.config.host_key.exists()
+    ready = place.config.host_key.exists() and place.config.database.exists()
     gitpaas("init")
-    tell("ready" if existed else "made", f"state directory {shown(place.config.home)}")
+    tell("ready" if ready else "made", f"state directory {shown(place.config.home)}")
 
 
 def find_key(place: Place) -> Path:
@@ -119,11 +114,13 @@ def add_key(place: Place, key: Path) -> None:
 
 def start_server(place: Place) -> None:
     config = place.config
-    was_running = is_serving(place)
-    gitpaas("start")
-    tell(
-        "ready" if was_running else "started", f"server: SSH on port {config.ssh_port}, HTTP on port {config.http_port}"
-    )
+    now = daemon.status(config)
+    wanted = f"{config.bind}:{config.ssh_port}", f"{config.bind}:{config.http_port}"
+    right = now.running and (now.ssh, now.http) == wanted
+    if now.running and not right:
+        daemon.stop(config)  # it listens where an older setting said
+    daemon.start(config)
+    tell("ready" if right else "started", f"server: ssh {wanted[0]}, http {wanted[1]}")
 
 
 def write_ssh_config(place: Place, key: Path) -> None:
@@ -161,10 +158,6 @@ Next:
   {ssh} paas help                everything else
 An app of your own: git remote add paas paas:NAME && git push paas main
 Stop it all: scripts/quickstart --down. Remove it all: scripts/quickstart --purge""")
-
-
-def is_serving(place: Place) -> bool:
-    return succeeds([str(GITPAAS), "status"])
 
 
 def remove(path: Path) -> None:
