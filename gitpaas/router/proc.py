@@ -1,9 +1,10 @@
-"""TCP sockets as the kernel lists them in /proc/net/tcp and tcp6 (proc_pid_net(5)); Linux only, elsewhere none."""
+"""What the kernel tells of sockets and processes in /proc (proc(5)). Linux only: elsewhere each answer is "nothing"."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
@@ -33,7 +34,25 @@ def connections(address: str) -> int:
 def listener(port: int) -> Holder | None:
     """Who listens on a port; None when nobody does, or it is another user's process that we may not look into."""
     inodes = {f"socket:[{s.inode}]" for s in _sockets(port, _LISTEN)}
-    return next((Holder(pid, _name(pid)) for pid in _pids() if inodes & _open_files(pid)), None) if inodes else None
+    return next((Holder(pid, _name(pid)) for pid in _pids() if inodes & open_files(pid)), None) if inodes else None
+
+
+def open_files(pid: int) -> set[str]:
+    """Paths (and "socket:[inode]") a process has open; none when it ended or is not ours to look into."""
+    found = set()
+    with suppress(OSError):
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed meanwhile
+                found.add(str(entry.readlink()))
+    return found
+
+
+def executable(pid: int) -> str | None:
+    """The program's path, with " (deleted)" after it when it was replaced on the disk."""
+    try:
+        return str(Path(f"/proc/{pid}/exe").readlink())
+    except OSError:
+        return None
 
 
 def _sockets(port: int, state: str) -> Iterator[Socket]:
@@ -63,14 +82,8 @@ def _port(address: str) -> int:
 
 
 def _pids() -> list[int]:
-    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-
-
-def _open_files(pid: int) -> set[str]:
-    try:
-        return {str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()}
-    except OSError:  # ended meanwhile, or not ours to see
-        return set()
+    proc = Path("/proc")
+    return [int(entry.name) for entry in proc.iterdir() if entry.name.isdigit()] if proc.is_dir() else []
 
 
 def _name(pid: int) -> str:
