@@ -1,0 +1,215 @@
+"""Memory and process limits for a whole instance: cgroup v2 or v1, whatever is there and lets us in.
+
+Layout: one group per instance, `gitpaas.<name>`, directly in the highest group that we may use. For root that is the
+top (as Docker does it), for a service with Delegate=yes its own, for a user the part systemd gave to that user.
+v2: https://docs.kernel.org/admin-guide/cgroup-v2.html; v1: .../cgroup-v1/memory.html, pids.html
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from gitpaas.linux import processes
+from gitpaas.linux.processes import Process
+from gitpaas.values import Limits
+
+Version = Literal["v1", "v2"]
+_NEEDED = ("memory", "pids")
+_V1_MEMORY = ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes")
+_PREFIX = "gitpaas."
+_BUSY = 2.0  # seconds until the last zombie of a group has been collected
+
+
+@dataclass(frozen=True)
+class Cgroup:
+    """One group: a directory (v2), or one per controller (v1)."""
+
+    version: Version
+    paths: tuple[Path, ...]
+
+    def members(self) -> list[Process]:
+        pids = {int(pid) for path in self.paths for group in _with_children(path) for pid in _procs(group)}
+        return [process for pid in pids if (process := processes.find(pid))]
+
+    def send(self, number: signal.Signals) -> None:
+        """Signal everything in it. For SIGKILL nothing new can be forked while this goes on."""
+        if number is signal.SIGKILL:
+            for path in self.paths:
+                _try_write(path / "pids.max", "0")
+        for process in self.members():
+            processes.send(process, number)
+
+    def ooms(self) -> int:
+        """How many processes of it the kernel has killed for want of memory."""
+        name = "memory.events" if self.version == "v2" else "memory.oom_control"
+        counts = [re.search(r"^oom_kill (\d+)$", _read(path / name), re.MULTILINE) for path in self.paths]
+        return sum(int(count[1]) for count in counts if count)
+
+    def remove(self) -> None:
+        """Take an empty group away. Gone already is fine, and so is one that somebody is still in."""
+        for path in self.paths:
+            for group in reversed(list(_with_children(path))):
+                _remove(group, time.monotonic() + _BUSY)
+
+
+def cgroup(name: str, limits: Limits) -> Cgroup | None:
+    """Make a group with these limits; None on a machine (or for a user) without usable cgroups."""
+    place = _place()
+    if place is None:
+        return None
+    group = Cgroup(place.version, tuple(parent / f"{_PREFIX}{name}" for parent in place.paths))
+    try:
+        for path in group.paths:
+            path.mkdir(exist_ok=True)
+        _limit(group, limits)
+    except OSError:
+        group.remove()
+        return None
+    return group
+
+
+def cgroup_version() -> Version | None:
+    """Which cgroups limit the instances; None: only rlimits do."""
+    place = _place()
+    return place.version if place else None
+
+
+@cache
+def _place() -> Cgroup | None:
+    """The group (v1: one per controller) in which to make ours; tried once, for real, with a process in it."""
+    for version, hierarchies in _hierarchies():
+        paths = [_highest_usable(version, *hierarchy) for hierarchy in hierarchies]
+        found = tuple(path for path in paths if path)
+        if len(found) == len(hierarchies):
+            return Cgroup(version, found)
+    return None
+
+
+def _hierarchies() -> Iterator[tuple[Version, list[tuple[Path, Path]]]]:
+    """v2 first: (mount point, the group we are in) of each hierarchy that is needed. From /proc/self/mountinfo."""
+    mounted: dict[str, tuple[Path, Path]] = {}
+    own = _own_groups()
+    for line in _read(Path("/proc/self/mountinfo")).splitlines():
+        before, _, after = line.partition(" - ")
+        root, point = before.split()[3:5]
+        kind, _, options = after.split(maxsplit=2)
+        names = {"cgroup2": {""}, "cgroup": set(options.split(","))}.get(kind, set())
+        for name in names & own.keys():
+            inner = own[name].removeprefix(root if root != "/" else "")
+            mounted.setdefault(name, (Path(point), Path(point, inner.strip("/"))))
+    if "" in mounted:
+        yield "v2", [mounted[""]]
+    if all(name in mounted for name in _NEEDED):
+        yield "v1", [mounted[name] for name in _NEEDED]
+
+
+def _own_groups() -> dict[str, str]:
+    """Controller -> path, "" for v2, from /proc/self/cgroup ("4:memory:/a/b", "0::/c")."""
+    lines = [line.split(":", 2) for line in _read(Path("/proc/self/cgroup")).splitlines()]
+    return {name: path for _, names, path in lines for name in names.split(",")}
+
+
+def _highest_usable(version: Version, top: Path, own: Path) -> Path | None:
+    below = [path for path in (own, *own.parents) if path.is_relative_to(top)]
+    return next((path for path in reversed(below) if path.is_dir() and _is_usable(version, path, own)), None)
+
+
+def _is_usable(version: Version, parent: Path, own: Path) -> bool:
+    if version == "v2" and not _hands_down(parent, own):
+        return False
+    probe = parent / f"{_PREFIX}probe-{secrets.token_hex(4)}"
+    try:
+        probe.mkdir()
+    except OSError:
+        return False
+    try:
+        join = ["/bin/sh", "-c", 'echo 0 >"$1/cgroup.procs"', "sh", str(probe)]
+        return subprocess.run(join, capture_output=True, check=False).returncode == 0
+    finally:
+        _remove(probe, time.monotonic() + _BUSY)
+
+
+def _hands_down(parent: Path, own: Path) -> bool:
+    """Whether groups made in `parent` get the controllers; turns them on where that is ours to do."""
+    if not set(_NEEDED) <= set(_read(parent / "cgroup.controllers").split()):
+        return False
+    if set(_NEEDED) <= set(_read(parent / "cgroup.subtree_control").split()):
+        return True
+    wanted = " ".join(f"+{name}" for name in _NEEDED)
+    if _try_write(parent / "cgroup.subtree_control", wanted):
+        return True
+    # A group with processes of its own hands nothing down ("no internal processes"): ours move one floor below.
+    if parent != own or not _move_below(parent):
+        return False
+    return _try_write(parent / "cgroup.subtree_control", wanted)
+
+
+def _move_below(parent: Path) -> bool:
+    server = parent / f"{_PREFIX}server"
+    try:
+        server.mkdir(exist_ok=True)
+    except OSError:
+        return False
+    moved = [_try_write(server / "cgroup.procs", pid) for pid in _procs(parent)]
+    return all(moved)
+
+
+def _limit(group: Cgroup, limits: Limits) -> None:
+    memory, pids = group.paths[0], group.paths[-1]
+    if limits.memory is not None:
+        names = ("memory.max", "memory.swap.max") if group.version == "v2" else _V1_MEMORY
+        (memory / names[0]).write_text(str(limits.memory))
+        # Who swaps first slows the whole machine down before being stopped. Not every kernel counts swap.
+        _try_write(memory / names[1], "0" if group.version == "v2" else str(limits.memory))
+    if limits.processes is not None:
+        (pids / "pids.max").write_text(str(limits.processes))
+
+
+def _with_children(path: Path) -> Iterator[Path]:
+    """A group and all below it, parents first: an app may divide a group it owns (it cannot own ours, but a user's)."""
+    yield path
+    with suppress(OSError):
+        for child in path.iterdir():
+            if child.is_dir():
+                yield from _with_children(child)
+
+
+def _procs(path: Path) -> Sequence[str]:
+    return _read(path / "cgroup.procs").split()
+
+
+def _remove(path: Path, deadline: float) -> None:
+    while path.is_dir():
+        try:
+            path.rmdir()
+        except FileNotFoundError:
+            return
+        except OSError:  # EBUSY: a zombie in it
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.005)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def _try_write(path: Path, text: str) -> bool:
+    try:
+        path.write_text(text)
+    except OSError:
+        return False
+    return True

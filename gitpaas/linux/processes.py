@@ -1,0 +1,145 @@
+"""Processes by pid and start time, so that a pid given away again is never mistaken for the old one."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_PROC = Path("/proc")
+_POLL = 0.2  # seconds, where there are no pidfds
+
+
+@dataclass(frozen=True)
+class Process:
+    """`started` is in clock ticks since boot, as the kernel counts; 0 where that cannot be known (no /proc)."""
+
+    pid: int
+    started: int
+
+    def is_alive(self) -> bool:
+        """Running, that is: not a zombie, and not another process with the same pid."""
+        if not self.started:
+            return _answers(self.pid)
+        stat = _stat(self.pid)
+        return stat is not None and stat.started == self.started and stat.state not in "ZX"
+
+
+def find(pid: int) -> Process | None:
+    """The process that has this pid now."""
+    stat = _stat(pid)
+    return None if stat is None else Process(pid, stat.started)
+
+
+def boot_id() -> str:
+    """Another one after each boot; empty where the system has none."""
+    try:
+        return (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def session_members(leader: Process) -> list[Process]:
+    """All of the session that `leader` leads. None once it is gone: its number may lead another one by then."""
+    if not leader.is_alive():
+        return []
+    members = [Process(pid, stat.started) for pid, stat in _all() if stat.session == leader.pid and stat.state != "Z"]
+    return members if leader.is_alive() else []
+
+
+def marked(mark: str) -> list[Process]:
+    """All that were started with `mark` ("NAME=value") in their environment and that we may look at."""
+    wanted = b"\0" + mark.encode() + b"\0"
+    found = []
+    for pid, stat in _all():
+        with suppress(OSError):
+            if wanted in b"\0" + (_PROC / str(pid) / "environ").read_bytes():
+                found.append(Process(pid, stat.started))
+    return found
+
+
+def send(process: Process, number: signal.Signals) -> None:
+    """Signal exactly this one. Gone already is fine."""
+    with suppress(OSError):
+        if not hasattr(os, "pidfd_open"):
+            if process.is_alive():
+                os.kill(process.pid, number)
+            return
+        fd = os.pidfd_open(process.pid)
+        try:
+            if process.is_alive():  # looked at after the fd was had: the fd cannot change its meaning any more
+                signal.pidfd_send_signal(fd, number)
+        finally:
+            os.close(fd)
+
+
+def wait_any(processes: Sequence[Process], timeout: float, wake: int | None = None) -> list[Process]:
+    """Block until one of them ends, `wake` (a file descriptor) can be read, or time is up. Those that ended."""
+    if ended := [process for process in processes if not process.is_alive()]:
+        return ended
+    with ExitStack() as stack:
+        poll = select.poll()
+        if wake is not None:
+            poll.register(wake, select.POLLIN)
+        watched = [_watch(poll, process, stack) for process in processes]
+        deadline = time.monotonic() + timeout
+        while not (ended := [process for process in processes if not process.is_alive()]):
+            left = deadline - time.monotonic()
+            if left <= 0 or _is_woken(poll.poll(1000 * (left if all(watched) else min(left, _POLL))), wake):
+                break
+    return ended
+
+
+@dataclass(frozen=True)
+class _Stat:
+    state: str
+    session: int
+    started: int
+
+
+def _stat(pid: int) -> _Stat | None:
+    """Fields 3, 6 and 22 of /proc/PID/stat (proc_pid_stat(5)); field 2, the name, may hold blanks and brackets."""
+    try:
+        words = (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return _Stat(words[0], int(words[3]), int(words[19])) if len(words) > 19 else None
+
+
+def _all() -> Iterator[tuple[int, _Stat]]:
+    for path in _PROC.iterdir() if _PROC.is_dir() else ():
+        if path.name.isdigit() and (stat := _stat(int(path.name))):
+            yield int(path.name), stat
+
+
+def _answers(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _watch(poll: select.poll, process: Process, stack: ExitStack) -> bool:
+    if not hasattr(os, "pidfd_open"):
+        return False
+    try:
+        fd = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return True
+    except OSError:  # too many open files, or a kernel before 5.3
+        return False
+    stack.callback(os.close, fd)
+    poll.register(fd, select.POLLIN)
+    return True
+
+
+def _is_woken(events: Sequence[tuple[int, int]], wake: int | None) -> bool:
+    return any(fd == wake for fd, _ in events)
