@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from gitpaas import apps
@@ -120,17 +121,60 @@ def find(app: App, number: int) -> Release:
 def before(app: App) -> Release:
     """The last good release before the live one: what a bare `rollback` means."""
     query = Release.select().where(Release.app == app, Release.status == "live", Release.number < (app.release or 0))
-    release = query.order_by(Release.number.desc()).first()
+    release: Release | None = query.order_by(Release.number.desc()).first()
     if release is None:
         raise NotFound(f"{app.name} has no earlier release to go back to.")
     return release
 
 
 def artifact(release: Release) -> Artifact:
-    fields = json.loads(release.artifact)
+    return _parsed(str(release.artifact))
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str) -> Artifact:
+    fields = json.loads(text)
     fields["mounts"] = tuple(Mount(**mount) for mount in fields["mounts"])
     fields["health"] = HealthCheck(**fields["health"])
     return Artifact(**fields)
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What should be true of one app now."""
+
+    app: App
+    release: Release | None  # the live one
+    wanted: Mapping[str, int]  # how many of each process type should run
+    has_builds: bool  # some wait or run, or died unnoticed
+
+
+def intents() -> dict[str, Intent]:
+    """Every app's intent by its name, in four queries however many apps there are."""
+    live_now = Release.select().join(App).where(Release.number == App.release)
+    by_app = {release.app_id: release for release in live_now}
+    chosen: dict[int, dict[str, int]] = {}
+    for row in Formation.select():
+        chosen.setdefault(row.app_id, {})[row.process] = row.quantity
+    building = {build.app_id for build in Build.select(Build.app).where(Build.finished_at.is_null())}
+    return {app.name: _intent(app, by_app.get(app.id), chosen.get(app.id, {}), building) for app in App.select()}
+
+
+def intent(app_name: str) -> Intent | None:
+    """The same for one app, or None when it is gone."""
+    app = App.get_or_none(App.name == app_name)
+    if app is None:
+        return None
+    chosen = {row.process: row.quantity for row in Formation.select().where(Formation.app == app)}
+    return _intent(app, live(app), chosen, {build.app_id for build in unfinished(app)})
+
+
+def _intent(app: App, release: Release | None, chosen: Mapping[str, int], building: Collection[int]) -> Intent:
+    wanted: Mapping[str, int] = {}
+    if release is not None and not app.stopped:
+        first = first_formation(artifact(release))
+        wanted = {process: chosen.get(process, quantity) for process, quantity in first.items()}
+    return Intent(app, release, wanted, app.id in building)
 
 
 def is_kept(release: Release) -> bool:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from gitpaas import health, locks, releases
@@ -58,18 +59,13 @@ def settle(platform: Platform, app: App, out: Output) -> None:
     wake(platform.config)
 
 
-def wanted(app: App, release: Release | None) -> dict[str, int]:
-    """How many of each process type should run now."""
-    return {} if app.stopped or release is None else releases.formation_of(app, releases.artifact(release))
-
-
 def start_all(platform: Platform, app: App, release: Release, out: Output, only: str | None = None) -> list[Instance]:
     """Every instance the formation wants (of one process type when `only`), started and not yet waited for."""
     if app.stopped:
         out.step(f"{app.name} is stopped; start it: ssh paas ps:start {app.name}")
     labels = [
         (process, number)
-        for process, quantity in sorted(wanted(app, release).items(), key=lambda item: item[0] != "web")
+        for process, quantity in sorted(_wanted(app, release).items(), key=lambda item: item[0] != "web")
         for number in range(1, quantity + 1)
         if only in (None, process)
     ]
@@ -78,12 +74,12 @@ def start_all(platform: Platform, app: App, release: Release, out: Output, only:
 
 def await_healthy(platform: Platform, release: Release, fresh: Sequence[Instance], out: Output) -> None:
     """Wait for every instance that listens. Unhealthy carries the last lines the app itself wrote."""
-    check = health_check(platform, release)
+    check, host = health_check(platform, release), platform.config.host(release.app.name)
     for instance in fresh:
         if instance.address is None:
             continue
         try:
-            result = health.wait_until_healthy(instance.address, check, lambda i=instance: _lives(platform, i))
+            result = health.wait_until_healthy(instance.address, check, partial(_lives, platform, instance), host=host)
         except Unhealthy as error:
             raise _explained(platform, instance, error) from error
         asked = f"GET {check.path} -> {result.status}" if check.path else "port open"
@@ -133,6 +129,11 @@ def find(platform: Platform, instance: Instance) -> Instance | None:
     return next((i for i in platform.runtime.running(instance.app) if i.id == instance.id), None)
 
 
+def _wanted(app: App, release: Release) -> dict[str, int]:
+    """By this release's own process types: it may not be live yet."""
+    return {} if app.stopped else releases.formation_of(app, releases.artifact(release))
+
+
 def _start(
     platform: Platform, app: App, release: Release, labels: Iterable[tuple[str, int]], out: Output
 ) -> list[Instance]:
@@ -162,7 +163,7 @@ def _stopped_unless_healthy(
 def _fill(platform: Platform, app: App, release: Release, out: Output) -> None:
     routed = platform.router.routes().get(platform.config.host(app.name), ())
     addresses = set() if isinstance(routed, str) else set(routed)
-    todo = plan(release.number, wanted(app, release), platform.runtime.running(app.name), addresses)
+    todo = plan(release.number, _wanted(app, release), platform.runtime.running(app.name), addresses)
     fresh = _start(platform, app, release, [(m.process, m.number) for m in todo.missing], out)
     with _stopped_unless_healthy(platform, release, fresh, out):
         for ended in filter(None, (m.last for m in todo.missing)):

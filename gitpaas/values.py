@@ -190,6 +190,7 @@ class Instance:
     exited_at: float | None = None
     exit_code: int | None = None  # 128 + n for signal n; None while running, or when nobody saw it
     restarts: int = 0
+    oom: bool = False  # the kernel ended it because it took more memory than its limit
     log: Path | None = None  # a file the instance itself appends its output to
 
     @property

@@ -51,6 +51,7 @@ class App(Row):
 
 class Build(Row):
     id = AutoField()  # the ticket in the app's queue
+    app_id: int
     app = ForeignKeyField(App, backref="builds", on_delete="CASCADE")
     commit = CharField()
     subject = CharField(default="")
@@ -69,6 +70,9 @@ class Build(Row):
 
 
 class Release(Row):
+    id = AutoField()
+    app_id: int
+    build_id: int | None
     app = ForeignKeyField(App, backref="releases", on_delete="CASCADE")
     number = IntegerField()
     build = ForeignKeyField(Build, null=True, on_delete="SET NULL")
@@ -85,6 +89,7 @@ class Release(Row):
 
 
 class ConfigVar(Row):
+    app_id: int
     app = ForeignKeyField(App, backref="config", on_delete="CASCADE")
     name = CharField()
     value = TextField()  # sealed
@@ -94,6 +99,7 @@ class ConfigVar(Row):
 
 
 class Formation(Row):
+    app_id: int
     app = ForeignKeyField(App, backref="formation", on_delete="CASCADE")
     process = CharField()
     quantity = IntegerField()

@@ -74,14 +74,15 @@ class Deploys:
         self.may_end = threading.Event()
 
     def start(self, app: App, commit: str, moves: list[Move], actor: Actor = ALICE) -> None:
-        before = len(queue.unfinished(app))
-        thread = threading.Thread(target=self._run, args=(app, commit, moves, actor))
+        queued = threading.Event()
+        thread = threading.Thread(target=self._run, args=(queued, app, commit, moves, actor))
         thread.start()
         self.threads.append(thread)
-        wait_until(lambda: len(queue.unfinished(app)) > before)
+        assert queued.wait(5)
 
-    def _run(self, app: App, commit: str, moves: list[Move], actor: Actor) -> None:
+    def _run(self, queued: threading.Event, app: App, commit: str, moves: list[Move], actor: Actor) -> None:
         with self.opened.store.session(), queue.ticket(self.opened, app, commit, moves, actor) as build:
+            queued.set()
             try:
                 with queue.turn(self.opened, build, Output()):
                     self.order.append(commit)
