@@ -32,19 +32,19 @@ def listing(platform: Platform) -> list[App]:
     return list(App.select().order_by(App.name))
 
 
-def create(platform: Platform, name: str, actor: Actor) -> App:
-    """Make the app and its bare repository. Conflict when the name is taken."""
+def create(platform: Platform, name: str, actor: Actor, object_format: str = "sha1") -> App:
+    """Make the app and its bare repository (git's object format: sha1 or sha256). Conflict when the name is taken."""
     app_name(name)
     with platform.store.transaction():
         if App.get_or_none(App.name == name):
             raise Conflict(f"There is an app {name!r} already.", f"Push to it: git push paas:{name} main")
         app = App.create(name=name, created_by=actor.name)
-    repository.create(platform.config.repository(name), platform.config.home)
+    repository.create(platform.config.repository(name), platform.config.home, object_format)
     platform.router.show(platform.config.host(name), "empty")
     return app
 
 
-def for_push(platform: Platform, name: str, actor: Actor) -> App:
+def for_push(platform: Platform, name: str, actor: Actor, object_format: str = "sha1") -> App:
     """The app a push is for; its first push makes it, if the key's role and the settings let it."""
     app_name(name)
     app = App.get_or_none(App.name == name)
@@ -55,7 +55,7 @@ def for_push(platform: Platform, name: str, actor: Actor) -> App:
     if not platform.config.create_on_push:
         raise NotAllowed(f"There is no app {name!r}, and pushes do not make apps here.", f"First: apps:create {name}")
     try:
-        return create(platform, name, actor)
+        return create(platform, name, actor, object_format)
     except Conflict:
         return find(platform, name)  # two first pushes at the same moment
 
