@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gitpaas import apps, deploy, logs, queue, releases, repository
-from gitpaas.errors import BuildFailed, Conflict, GitpaasError, NotAllowed, Superseded
+from gitpaas import apps, deploy, hook, logs, queue, releases, repository
+from gitpaas.errors import BuildFailed, Conflict, GitpaasError, NotAllowed, NotFound, Superseded
 from gitpaas.output import Output, Sink
 from gitpaas.platform import Platform
 from gitpaas.repository import Move
@@ -41,22 +41,28 @@ def receive(platform: Platform, push: Push, client: Sink) -> int:
     if under_way := _same_commit(platform, app, move.new):
         return follow(platform, under_way, client)
     others = [m for m in push.moves if m is not move] if push.atomic else []
-    return run(platform, app, move.new, [move, *others] if push.deferred else [], push.actor, client, base=move)
+    moves = [move, *others] if push.deferred else []
+    return run(platform, app, move, moves, push.actor, client)
 
 
-def run(
-    platform: Platform,
-    app: App,
-    commit: str,
-    moves: Sequence[Move],
-    actor: Actor,
-    client: Sink,
-    base: Move | None = None,
-) -> int:
+def rebuild(platform: Platform, app: App, actor: Actor, out: Output) -> int:
+    """Build the live commit again, with today's config vars. Like a push it runs in a process of its own."""
+    release = releases.live(app)
+    if release is None or not release.commit:
+        raise NotFound(f"{app.name} has no release yet.", f"Push one: git push paas:{app.name} main")
+    again = Move(f"refs/heads/{app.deploy_branch}", release.commit, release.commit)
+    process = hook.start(platform.config, app.name, [again], hook.environment(platform.config, app.name, actor))
+    if process.stdout is not None:
+        for line in process.stdout:
+            out.raw(line.decode("utf-8", "replace"))
+    return process.wait()
+
+
+def run(platform: Platform, app: App, push: Move, moves: Sequence[Move], actor: Actor, client: Sink) -> int:
     """Take a ticket and deploy in this process: every line to the build's log first, then to the client."""
-    with queue.ticket(platform, app, commit, moves, actor) as build:
+    with queue.ticket(platform, app, push.new, moves, actor) as build:
         out = Output(logs.BuildLog(platform.config.build_log(app.name, build.id)), client)
-        out.step(_opening(platform, app, build, base))
+        out.step(_opening(platform, app, build, push))
         return _told(platform, build, out, lambda: deploy.deploy(platform, build, out))
 
 
@@ -103,13 +109,13 @@ def _still(app: App) -> str:
     return f"v{app.release} keeps serving." if app.release else "Nothing is live yet."
 
 
-def _opening(platform: Platform, app: App, build: Build, base: Move | None) -> str:
+def _opening(platform: Platform, app: App, build: Build, push: Move) -> str:
     """hello: a1b2c3d..e4f5a6b (3 commits) by alice"""
     who = f"by {build.by}" + (f', key "{build.key}"' if build.key and build.key != build.by else "")
-    if base is None:
+    if push.old == push.new:
         return f"{app.name}: {build.commit[:7]} again, {who}"
-    count = repository.count_commits(platform.config.repository(app.name), base.old, base.new)
-    span = base.new[:7] if repository.is_zero(base.old) else f"{base.old[:7]}..{base.new[:7]}"
+    count = repository.count_commits(platform.config.repository(app.name), push.old, push.new)
+    span = push.new[:7] if repository.is_zero(push.old) else f"{push.old[:7]}..{push.new[:7]}"
     return f"{app.name}: {span} ({count} commit{'' if count == 1 else 's'}) {who}"
 
 

@@ -1,0 +1,67 @@
+"""How a repository's post-receive hook is called: its environment and the process, which is the deploy itself."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+
+from gitpaas.config import Config
+from gitpaas.repository import Move
+from gitpaas.values import Actor
+
+
+def environment(
+    config: Config,
+    app: str,
+    actor: Actor,
+    *,
+    deferred: bool = False,
+    atomic: bool = False,
+    options: Sequence[str] = (),
+) -> dict[str, str]:
+    """What the hook sees: the settings, who pushes, git's push options (githooks(5)), and nothing else of ours.
+
+    `deferred`: the deploy branch has not moved yet, the deploy moves it; with `atomic` no ref has."""
+    ours = {name: value for name, value in config.environ.items() if name.startswith("GITPAAS_")}
+    passed = {name: config.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TZ") if name in config.environ}
+    env = {
+        **passed,
+        **config.build_environment(),
+        **ours,
+        "GITPAAS_HOME": str(config.home),
+        "GITPAAS_APP": app,
+        "GITPAAS_ACTOR": actor.name,
+        "GITPAAS_ROLE": actor.role,
+        "GITPAAS_ADDRESS": actor.address,
+        "GIT_DIR": str(config.repository(app)),
+        "GIT_PUSH_OPTION_COUNT": str(len(options)),
+    }
+    env |= {f"GIT_PUSH_OPTION_{number}": option for number, option in enumerate(options)}
+    if actor.key is not None:
+        env["GITPAAS_KEY"] = actor.key
+    if deferred:
+        env["GITPAAS_DEFERRED"] = "1"
+    if atomic:
+        env["GITPAAS_ATOMIC"] = "1"
+    return env
+
+
+def start(config: Config, app: str, moves: Sequence[Move], env: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Run hooks/post-receive in a session of its own, `old new ref` lines written, output on one pipe.
+
+    It outlives this process: whoever started it may go, or just close the pipe."""
+    repository = config.repository(app)
+    process = subprocess.Popen(
+        [str(repository / "hooks" / "post-receive")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd=repository,
+        env=env,
+        start_new_session=True,
+    )
+    lines = "".join(f"{move.old} {move.new} {move.ref}\n" for move in moves)
+    if process.stdin is not None:
+        with process.stdin:
+            process.stdin.write(lines.encode("utf-8", "surrogateescape"))
+    return process
