@@ -25,9 +25,9 @@ def make(place: Place) -> None:
     elif not is_ours(place):
         raise Failed(f"{sample} is there and not ours. Move it away, then run scripts/quickstart again.")
     _set_identity(place)
-    if not succeeds(["git", "-C", str(sample), "rev-parse", "-q", "--verify", "HEAD"]):
-        _commit_files(place)
     _set_remote(place)
+    if not succeeds(["git", "-C", str(sample), "rev-parse", "-q", "--verify", "HEAD"]):
+        _fill(place)
     tell("made" if made else "ready", f"sample app {shown(sample)}")
 
 
@@ -58,14 +58,6 @@ def _set_identity(place: Place) -> None:
             _git(place, "config", name, value)
 
 
-def _commit_files(place: Place) -> None:
-    files = CLONE / "scripts" / "hello"
-    shutil.copytree(files, place.sample, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
-    _git(place, "symbolic-ref", "HEAD", "refs/heads/main")
-    _git(place, "add", "--all")
-    _git(place, "-c", "commit.gpgsign=false", "commit", "-q", "--no-verify", "-m", "Say hello")
-
-
 def _set_remote(place: Place) -> None:
     if succeeds(["git", "-C", str(place.sample), "remote", "get-url", "paas"]):
         _git(place, "remote", "set-url", "paas", f"paas:{APP}")
@@ -75,6 +67,18 @@ def _set_remote(place: Place) -> None:
         succeeds(["git", "-C", str(place.sample), "config", "--unset", "core.sshCommand"])
     else:
         _git(place, "config", "core.sshCommand", shlex.join(place.ssh))
+
+
+def _fill(place: Place) -> None:
+    """The first commit: what the server has of it from an earlier time, else the files that come with gitpaas."""
+    _git(place, "symbolic-ref", "HEAD", "refs/heads/main")
+    if succeeds(["git", "-C", str(place.sample), "fetch", "-q", "paas", "main"]):
+        _git(place, "reset", "-q", "--hard", "FETCH_HEAD")
+        return
+    files = CLONE / "scripts" / "hello"
+    shutil.copytree(files, place.sample, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+    _git(place, "add", "--all")
+    _git(place, "-c", "commit.gpgsign=false", "commit", "-q", "--no-verify", "-m", "Say hello")
 
 
 def _answers(place: Place, patience: float = 0) -> bool:

@@ -5,38 +5,57 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from .world import World
 
-MakeWorld = Callable[..., World]
+RunWorld = Callable[..., World]
 
 
 @pytest.fixture(scope="session")
 def world() -> Iterator[World]:
     """One running gitpaas. Tests keep to apps of their own in it."""
-    with _running_world() as made:
+    with _short_directory() as root, _running_world(root) as made:
         yield made
 
 
 @pytest.fixture
-def own_world() -> Iterator[World]:
+def own_world(run_world: RunWorld) -> World:
     """A gitpaas for one test alone, which may do anything to it."""
-    with _running_world() as made:
-        yield made
+    return run_world()
+
+
+@pytest.fixture
+def run_world(short_directory: Path) -> Iterator[RunWorld]:
+    """run_world(**settings) starts a gitpaas for this test alone."""
+    with ExitStack() as stack:
+        yield lambda **settings: stack.enter_context(_running_world(short_directory, **settings))
+
+
+@pytest.fixture
+def short_directory() -> Iterator[Path]:
+    with _short_directory() as path:
+        yield path
 
 
 @contextmanager
-def _running_world() -> Iterator[World]:
-    # Short, because a unix socket's path has at most 107 characters.
-    root = Path(tempfile.mkdtemp(prefix="gp-", dir="/tmp"))
-    made = World(root)
+def _running_world(root: Path, **settings: object) -> Iterator[World]:
+    made = World(root, **settings)
     try:
         made.start()
         yield made
     finally:
         made.close()
-        shutil.rmtree(root, ignore_errors=True)
+
+
+@contextmanager
+def _short_directory() -> Iterator[Path]:
+    # Short, because the path of a unix socket has at most 107 characters.
+    path = Path(tempfile.mkdtemp(prefix="gp-", dir="/tmp"))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)

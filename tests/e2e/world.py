@@ -87,15 +87,10 @@ class World:
         self.kill_all()
 
     def pids(self, *words: str) -> list[int]:
-        """Processes of this world (its state directory is in their environment) with all `words` in their argv."""
-        mark = f"GITPAAS_HOME={self.home}".encode()
-        found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and int(entry.name) != os.getpid():
-                argv, environment = _proc(entry, "cmdline"), _proc(entry, "environ")
-                if mark in environment.split(b"\0") and all(word.encode() in argv for word in words):
-                    found.append(int(entry.name))
-        return found
+        """Processes of this world (its state directory is in their environment or argv) with `words` in their argv."""
+        mark = str(self.home).encode()
+        ours = [process for process in processes() if mark in command_line(process) + _read(process / "environ")]
+        return [int(process.name) for process in ours if all(word.encode() in command_line(process) for word in words)]
 
     def kill_all(self, *words: str) -> int:
         """SIGKILL for those; how many there were."""
@@ -138,6 +133,11 @@ class World:
             connection.request("GET", path, headers={"Host": f"{app}.localhost"})
             response = connection.getresponse()
             return Answer(response.status, response.read().decode(), dict(response.headers))
+
+    def ready_to_connect(self) -> bool:
+        """Whether the router accepts."""
+        with closing(socket.socket()) as probe:
+            return probe.connect_ex(("127.0.0.1", self.http_port)) == 0
 
     def connect(self, timeout: float = 20) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=timeout)
@@ -241,8 +241,13 @@ class AppRepo:
 
     def push(self, *args: str, timeout: float = 100) -> Result:
         """`git push paas ARGS` (main when none), both streams in `output`."""
-        argv = ["git", "push", "paas", *(args or ("main",))]
-        return run(argv, env=self.world.env, cwd=self.path, merge=True, timeout=timeout)
+        return run(
+            ["git", "push", "paas", *(args or ("main",))],
+            env=self.world.env,
+            cwd=self.path,
+            merge=True,
+            timeout=timeout,
+        )
 
     def deploy(self, files: Mapping[str, str] | None = None) -> Result:
         """Commit the files, push, and insist that it worked."""
@@ -366,8 +371,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _proc(process: Path, name: str) -> bytes:
+def processes() -> list[Path]:
+    """The /proc directory of every process but this one."""
+    return [entry for entry in Path("/proc").iterdir() if entry.name.isdigit() and int(entry.name) != os.getpid()]
+
+
+def command_line(process: Path) -> bytes:
+    return _read(process / "cmdline")
+
+
+def _read(path: Path) -> bytes:
     try:
-        return (process / name).read_bytes()
+        return path.read_bytes()
     except OSError:  # it has ended
         return b""

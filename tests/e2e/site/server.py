@@ -45,6 +45,9 @@ class Site(BaseHTTPRequestHandler):
         print(query["text"], flush=True)
         self.say(200, "printed")
 
+    def get_pid(self, query):
+        self.say(200, f"{os.getpid()} {os.environ['PORT']}")
+
     def get_crash(self, query):
         os._exit(3)
 

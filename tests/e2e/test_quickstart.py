@@ -1,0 +1,153 @@
+"""scripts/quickstart from a fresh clone, with a home directory of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from .world import Result, command_line, free_port, processes, run
+
+pytestmark = [pytest.mark.needs("git", "ssh", "ssh-keygen"), pytest.mark.timeout(300)]
+
+REPOSITORY = Path(__file__).parent.parent.parent
+PASSED_ON = ("PATH", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "PIP_CERT", "PIP_INDEX_URL", "HTTPS_PROXY", "TERM")
+
+
+@dataclass(frozen=True)
+class Newcomer:
+    """A user with a fresh clone and nothing else."""
+
+    clone: Path
+    home: Path
+    env: dict[str, str]
+
+    def quickstart(self, *options: str) -> Result:
+        argv = [str(self.clone / "scripts" / "quickstart"), *options]
+        return run(argv, env=self.env, cwd=self.home, merge=True, timeout=280)
+
+    def page(self) -> str:
+        port = self.env["GITPAAS_HTTP_PORT"]
+        argv = ["curl", "-sS", "-H", "Host: hello.localhost", f"http://127.0.0.1:{port}/"]
+        return run(argv, env=self.env).output
+
+    def files(self) -> dict[str, tuple[int, str]]:
+        """What a second run must leave as it is: the user's own files, by mode and content."""
+        paths = [*(self.home / ".ssh").iterdir(), *(self.home / "gitpaas-hello").glob("*.*")]
+        return {str(path): (path.stat().st_mode, path.read_text()) for path in paths if path.is_file()}
+
+
+@pytest.fixture
+def newcomer(short_directory: Path) -> Iterator[Newcomer]:
+    home, clone = short_directory / "home", short_directory / "gitpaas"
+    home.mkdir()
+    run(["git", "clone", "-q", str(REPOSITORY), str(clone)], env=dict(os.environ), check=True)
+    env = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    ports = {"GITPAAS_SSH_PORT": str(free_port()), "GITPAAS_HTTP_PORT": str(free_port())}
+    env |= ports | {"HOME": str(home), "GIT_CONFIG_NOSYSTEM": "1", "GITPAAS_PYTHON": sys.executable}
+    env |= {"GITPAAS_APP_UID_BASE": "900000", "GITPAAS_APP_PORTS": "30000-30099"}
+    made = Newcomer(clone, home, env)
+    try:
+        yield made
+    finally:
+        if (clone / ".venv" / "bin" / "gitpaas").exists():
+            run([str(clone / ".venv" / "bin" / "gitpaas"), "stop", "--apps"], env=env)
+
+
+@pytest.mark.needs("curl")
+def test_from_a_fresh_clone_and_back(newcomer: Newcomer) -> None:
+    first = newcomer.quickstart()
+
+    assert first.code == 0, first.output
+    url = f"http://hello.localhost:{newcomer.env['GITPAAS_HTTP_PORT']}"
+    assert re.search(r"^remote: =====> hello v1 deployed", first.output, re.MULTILINE)
+    assert re.search(rf"^{url} is live \((\d+) seconds\)", first.output, re.MULTILINE)
+    assert "Hello from gitpaas" in newcomer.page()
+    assert oct((newcomer.home / ".ssh" / "config").stat().st_mode)[-3:] == "600"
+    before = newcomer.files()
+
+    second = newcomer.quickstart()
+
+    assert second.code == 0, second.output
+    assert not re.search(r"^ +(made|wrote|added|started) ", second.output, re.MULTILINE), second.output
+    assert newcomer.files() == before
+
+    _repairs_what_is_missing(newcomer)
+    _pushes_a_change(newcomer)
+    _goes_down_and_comes_back(newcomer)
+    _is_purged(newcomer)
+
+
+def test_own_host_paas_is_not_overruled(newcomer: Newcomer) -> None:
+    config = newcomer.home / ".ssh" / "config"
+    config.parent.mkdir(mode=0o700)
+    config.write_text("Host *\n  Port 22\nHost paas\n  HostName example.invalid\n")
+
+    refused = newcomer.quickstart()
+
+    assert refused.code == 1
+    assert "--no-ssh-config" in refused.output
+    assert config.read_text() == "Host *\n  Port 22\nHost paas\n  HostName example.invalid\n"
+
+    worked = newcomer.quickstart("--no-ssh-config")
+    assert worked.code == 0, worked.output
+    assert config.read_text() == "Host *\n  Port 22\nHost paas\n  HostName example.invalid\n"
+    assert newcomer.quickstart("--purge").code == 0
+
+
+def _repairs_what_is_missing(newcomer: Newcomer) -> None:
+    (newcomer.home / ".ssh" / "config").write_text("Host *\n  Port 1\n")
+    shutil.rmtree(newcomer.home / "gitpaas-hello")
+
+    repaired = newcomer.quickstart()
+
+    assert repaired.code == 0, repaired.output
+    assert "wrote" in repaired.output
+    assert (newcomer.home / ".ssh" / "config").read_text().endswith("Host *\n  Port 1\n")
+    config = newcomer.home / ".ssh" / "config"
+    assert run(["ssh", "-F", str(config), "paas", "version"], env=newcomer.env).code == 0
+
+
+def _pushes_a_change(newcomer: Newcomer) -> None:
+    """As the last lines of the quickstart say it, typed in the sample's directory."""
+    sample = newcomer.home / "gitpaas-hello"
+    app = sample / "app.py"
+    app.write_text(app.read_text().replace("Hello from gitpaas", "Good evening"))
+    run(["git", "commit", "-qam", "A new greeting"], env=newcomer.env, cwd=sample, check=True)
+    pushed = run(["git", "push", "paas", "main"], env=newcomer.env, cwd=sample, merge=True)
+    assert pushed.code == 0, pushed.output
+    assert "Good evening" in newcomer.page()
+
+
+def _goes_down_and_comes_back(newcomer: Newcomer) -> None:
+    down = newcomer.quickstart("--down")
+    assert down.code == 0, down.output
+    assert _processes_of(newcomer) == []
+
+    up = newcomer.quickstart()
+    assert up.code == 0, up.output
+    assert "Good evening" in newcomer.page()
+
+
+def _is_purged(newcomer: Newcomer) -> None:
+    purged = newcomer.quickstart("--purge")
+
+    assert purged.code == 0, purged.output
+    assert _processes_of(newcomer) == []
+    assert (newcomer.home / ".ssh" / "config").read_text() == "Host *\n  Port 1\n"
+    assert {path.name for path in newcomer.home.iterdir()} <= {".ssh", ".cache"}
+    assert not (newcomer.clone / ".venv").exists()
+    for gone in (".gitpaas", "gitpaas-hello"):
+        assert str(newcomer.home / gone) in purged.output
+
+
+def _processes_of(newcomer: Newcomer) -> list[bytes]:
+    """Command lines of what still runs from the clone or its state."""
+    lines = [command_line(process) for process in processes()]
+    return [line for line in lines if str(newcomer.clone).encode() in line or str(newcomer.home).encode() in line]
