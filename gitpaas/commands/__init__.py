@@ -1,1 +1,56 @@
+"""Commands: the same over SSH and in the shell. One file a noun; the tuple at the bottom is the registry."""
 
+from __future__ import annotations
+
+from gitpaas.commands import (
+    apps,
+    builds,
+    config,
+    help,  # noqa: A004  (a module, named after its command)
+    init,
+    keys,
+    logs,
+    machine,
+    maintenance,
+    open,  # noqa: A004
+    ps,
+    receive,
+    releases,
+    service,
+    version,
+)
+from gitpaas.commands.base import Command
+from gitpaas.commands.call import Call
+from gitpaas.commands.dispatch import dispatch
+from gitpaas.commands.door import guarded
+from gitpaas.output import Console
+from gitpaas.platform import Platform
+from gitpaas.values import Actor
+
+
+def execute(platform: Platform, argv: list[str], actor: Actor, console: Console) -> int:
+    """Run one command to its end and return its exit code. Never raises, never touches the process's own streams.
+
+    Nothing typed (`ssh paas` alone) shows the apps and their URLs."""
+    with Call(platform.config, lambda: platform, actor, console) as call:
+        return guarded(platform.config, console, lambda: dispatch(COMMANDS, argv or ["apps"], call))
+
+
+# In the order of `help`.
+COMMANDS: tuple[Command, ...] = (
+    *apps.COMMANDS,
+    *config.COMMANDS,
+    *ps.COMMANDS,
+    *logs.COMMANDS,
+    *builds.COMMANDS,
+    *releases.COMMANDS,
+    *maintenance.COMMANDS,
+    *keys.COMMANDS,
+    *open.COMMANDS,
+    *version.COMMANDS,
+    *help.COMMANDS,
+    *init.COMMANDS,
+    *machine.COMMANDS,
+    *service.COMMANDS,
+    *receive.COMMANDS,
+)

@@ -1,0 +1,132 @@
+"""apps: make, list, show and remove them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from gitpaas.commands.base import app_argument, command, format_option
+from gitpaas.commands.call import Call
+from gitpaas.commands.table import Column, ago, iso, render
+from gitpaas.config import Config
+from gitpaas.errors import UsageError
+from gitpaas.store import App
+from gitpaas.values import Instance
+
+
+@command("apps", role="read")
+@format_option
+def listing(call: Call, style: str) -> None:
+    """List the apps, what runs of each, and where it answers."""
+    from gitpaas import apps
+
+    instances = call.platform.runtime.running()
+    found = [describe(call.config, app, instances) for app in apps.listing(call.platform)]
+    if style == "json":
+        call.say_json(found)
+    elif not found:
+        call.say("No apps yet. A push makes one: git push paas:NAME main")
+    else:
+        columns = (Column("APP"), Column("STATE"), Column("RELEASE"), Column("RUNNING", text=True), Column("URL"))
+        call.say(render(columns, [_row(app) for app in found], call.console.width))
+
+
+@command("apps:create", role="deploy")
+@app_argument
+def create(call: Call, app: str) -> None:
+    """Make an app before its first push. Its name is a DNS label: small letters, digits, dashes."""
+    from gitpaas import apps
+
+    made = apps.create(call.platform, app, call.actor)
+    call.say(f"{made.name} is there. It will answer at {call.config.url(made.name)}")
+    call.say(f"Push to it: git push paas:{made.name} main")
+
+
+@command("apps:info", role="read")
+@app_argument
+@format_option
+def info(call: Call, app: str, style: str) -> None:
+    """Show one app: release, processes, branch, age."""
+    found = call.app(app)
+    shown = describe(call.config, found, call.platform.runtime.running(found.name))
+    if style == "json":
+        return call.say_json(shown)
+    for label, value in _lines(found, shown):
+        call.say(f"{label:<12}{value}")
+    return None
+
+
+@command("apps:destroy", role="admin")
+@app_argument
+@click.option("--confirm", metavar="APP", help="The app's name again: there is no way back.")
+def destroy(call: Call, app: str, confirm: str | None) -> None:
+    """Stop an app and delete everything of it: source, releases, config vars, logs."""
+    from gitpaas import apps
+
+    found = call.app(app)
+    if confirm != found.name:
+        raise UsageError(
+            f"This deletes {found.name}: source, releases, config vars and logs. There is no way back.",
+            f"To do it: {call.program} apps:destroy {found.name} --confirm {found.name}",
+        )
+    apps.destroy(call.platform, found)
+    call.say(f"{found.name} is gone.")
+
+
+def describe(config: Config, app: App, instances: Sequence[Instance]) -> dict[str, Any]:
+    """An app as JSON shows it."""
+    own = [instance for instance in instances if instance.app == app.name]
+    running = Counter(instance.process for instance in own if instance.state == "running")
+    return {
+        "name": app.name,
+        "url": config.url(app.name),
+        "state": _state(app, own),
+        "release": app.release,
+        "running": dict(sorted(running.items())),
+        "maintenance": app.maintenance,
+        "deploy_branch": app.deploy_branch,
+        "created_at": iso(app.created_at),
+        "created_by": app.created_by,
+    }
+
+
+def _state(app: App, instances: Sequence[Instance]) -> str:
+    if app.release is None:
+        return "empty"
+    if app.stopped:
+        return "stopped"
+    if app.maintenance:
+        return "maintenance"
+    if any(instance.state == "running" for instance in instances):
+        return "running"
+    return "crashed" if instances else "idle"
+
+
+def _row(app: dict[str, Any]) -> list[str]:
+    return [app["name"], app["state"], _version(app), _counts(app), app["url"]]
+
+
+def _lines(app: App, shown: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
+        ("App", shown["name"]),
+        ("URL", shown["url"]),
+        ("State", shown["state"]),
+        ("Release", _version(shown)),
+        ("Running", _counts(shown)),
+        ("Branch", shown["deploy_branch"] or "main or master, whichever is pushed first"),
+        ("Created", f"{ago(app.created_at)} by {app.created_by}"),
+    ]
+
+
+def _version(app: dict[str, Any]) -> str:
+    return f"v{app['release']}" if app["release"] else "-"
+
+
+def _counts(app: dict[str, Any]) -> str:
+    return " ".join(f"{process}={count}" for process, count in app["running"].items()) or "-"
+
+
+COMMANDS = (listing, create, info, destroy)

@@ -1,0 +1,147 @@
+"""What a command is: a name, the role it needs, its parameters, and one function that gets the Call.
+
+click parses. Everything it would print itself goes through the Console instead, since several threads of the
+server run commands at the same time and none of them owns the process's streams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from gitpaas.commands.call import Call
+from gitpaas.errors import UsageError
+from gitpaas.values import Role
+
+Function = Callable[..., int | None]
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+class Command(click.Command):
+    """`role` is the least a key needs; `local` commands make sense on the machine itself only."""
+
+    def __init__(
+        self, name: str, *, role: Role, local: bool, callback: Function, params: list[click.Parameter], **extra: Any
+    ) -> None:
+        super().__init__(
+            name,
+            callback=callback,
+            params=[*params, _help_option()],
+            add_help_option=False,
+            options_metavar="",
+            **extra,
+        )
+        self.role: Role = role
+        self.local = local
+
+    @property
+    def title(self) -> str:
+        """The first line of the help."""
+        return (self.help or "").strip().partition("\n")[0]
+
+    def synopsis(self) -> str:
+        """`logs APP [-t] [-n LINES]`: the name and all parameters on one line."""
+        return " ".join([str(self.name), *(_piece(param) for param in self.params if not _is_implied(param))])
+
+    def run(self, args: list[str], call: Call) -> int:
+        """Parse and call. UsageError when the arguments are off."""
+        try:
+            context = self.make_context(self.name, list(args), obj=call, terminal_width=max(call.console.width, 40))
+            with context:
+                return context.invoke(self.callback, call, **context.params) or 0  # type: ignore[arg-type]
+        except click.exceptions.Exit as done:
+            return done.exit_code
+        except click.UsageError as error:
+            raise UsageError(error.format_message(), f"Usage: {call.program} {self.synopsis()}") from error
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if any(isinstance(param, AppOption) for param in self.params):
+            args = _app_first(args)
+        return super().parse_args(ctx, args)
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_usage(f"{ctx.find_object(Call).program} {self.synopsis()}")  # type: ignore[union-attr]
+
+
+class AppOption(click.Option):
+    """`-a APP`: the other way to name the app. Rewritten to the first argument before anything is parsed."""
+
+
+def command(name: str, *, role: Role, local: bool = False, hidden: bool = False) -> Callable[[Function], Command]:
+    """Make a function a command. Its docstring is the help."""
+
+    def decorate(function: Function) -> Command:
+        params: list[click.Parameter] = list(reversed(getattr(function, "__click_params__", [])))
+        return Command(
+            name, role=role, local=local, callback=function, params=params, help=function.__doc__, hidden=hidden
+        )
+
+    return decorate
+
+
+def app_argument(function: Decorated) -> Decorated:
+    """APP as the first argument, or -a/--app APP anywhere."""
+    option = AppOption(["-a", "--app"], metavar="APP", expose_value=False, help="The app, instead of the argument.")
+    _add(function, option)
+    return click.argument("app", metavar="APP")(function)
+
+
+def format_option(function: Decorated) -> Decorated:
+    return click.option(
+        "--format", "style", type=click.Choice(["text", "json"]), default="text", help="How to print it."
+    )(function)
+
+
+def _add(function: Callable[..., Any], param: click.Parameter) -> None:
+    function.__dict__.setdefault("__click_params__", []).append(param)
+
+
+def _help_option() -> click.Option:
+    return click.Option(
+        ["-h", "--help"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_show_help,
+        help="Show this.",
+    )
+
+
+def _show_help(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
+    if wanted and (call := ctx.find_object(Call)):
+        call.say(ctx.get_help())
+        ctx.exit()
+
+
+def _is_implied(param: click.Parameter) -> bool:
+    return isinstance(param, AppOption) or "--help" in param.opts
+
+
+def _piece(param: click.Parameter) -> str:
+    if isinstance(param, click.Argument):
+        name = (param.metavar or str(param.name).upper()) + ("..." if param.nargs == -1 else "")
+    else:
+        name = param.opts[0] + ("" if isinstance(param, click.Option) and param.is_flag else f" {_values(param)}")
+    return name if param.required else f"[{name}]"
+
+
+def _values(param: click.Parameter) -> str:
+    if isinstance(param.type, click.Choice):
+        return "|".join(map(str, param.type.choices))
+    return param.metavar or str(param.name).upper()
+
+
+def _app_first(args: list[str]) -> list[str]:
+    """`K=V -a hello` -> `hello K=V`. What follows `--` is left alone."""
+    for index, arg in enumerate(args):
+        if arg == "--":
+            break
+        if arg in ("-a", "--app"):
+            if index + 1 == len(args):
+                raise UsageError(f"{arg} wants the name of an app after it.")
+            return [args[index + 1], *args[:index], *args[index + 2 :]]
+        if arg.startswith("--app=") or (arg.startswith("-a") and len(arg) > 2):
+            return [arg.removeprefix("--app=").removeprefix("-a"), *args[:index], *args[index + 1 :]]
+    return args

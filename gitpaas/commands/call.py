@@ -1,0 +1,81 @@
+"""One call of a command: who calls, from where, and the platform, opened only when the command asks for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from gitpaas.config import Config
+from gitpaas.output import Console, Output
+from gitpaas.values import ROLES, Actor, Role
+
+if TYPE_CHECKING:
+    from gitpaas.platform import Platform
+    from gitpaas.store import App
+
+
+class Call:
+    """What every command function gets first. A context manager: it ends the database session it may have begun."""
+
+    def __init__(self, config: Config, opened: Callable[[], Platform], actor: Actor, console: Console) -> None:
+        self.config = config
+        self.actor = actor
+        self.console = console
+        self._opened = opened
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Call:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    @cached_property
+    def platform(self) -> Platform:
+        platform = self._opened()
+        self._stack.enter_context(platform.store.session())
+        return platform
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the operator types this at the machine itself, not over SSH."""
+        return self.actor.key is None
+
+    @property
+    def program(self) -> str:
+        return "gitpaas" if self.is_local else "ssh paas"
+
+    def app(self, name: str) -> App:
+        """The app of that name, or NotFound with the nearest names."""
+        from gitpaas import apps
+
+        return apps.find(self.platform, name)
+
+    def say(self, text: str) -> None:
+        self.console.out(f"{text}\n")
+
+    def say_json(self, data: Any) -> None:
+        self.say(json.dumps(data, indent=2, ensure_ascii=False))
+
+    def progress(self) -> Output:
+        """Step and detail lines of a change under way. A reader who leaves does not stop the change."""
+        return Output(_ConsoleSink(self.console))
+
+
+def reaches(role: Role, needed: Role) -> bool:
+    """Whether a key of this role may do what needs that one: admin can all, read the least."""
+    return ROLES.index(role) <= ROLES.index(needed)
+
+
+class _ConsoleSink:
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def write(self, data: bytes) -> None:
+        try:
+            self._console.out(data.decode("utf-8", "replace"))
+        except OSError:
+            return

@@ -1,0 +1,62 @@
+"""From words to a command: `apps:create x` and `apps create x`, the role it needs, and a near name for a wrong one."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+from gitpaas.commands.base import Command
+from gitpaas.commands.call import Call, reaches
+from gitpaas.errors import NotAllowed, UsageError
+
+_HELP = ("-h", "--help")
+_OTHER_WORDS = {"--help": "help", "-h": "help", "--version": "version"}
+
+
+def dispatch(commands: Sequence[Command], argv: list[str], call: Call) -> int:
+    """Find the command, check the role, run it; its exit code."""
+    command, args = resolve(commands, argv)
+    authorize(command, args, call)
+    try:
+        return command.run(args, call)
+    except UsageError as error:
+        if args and (near := _near_verb(commands, command, args[0])):
+            raise UsageError(error.message, f"Did you mean {near}?") from error
+        raise
+
+
+def resolve(commands: Sequence[Command], argv: Sequence[str]) -> tuple[Command, list[str]]:
+    """The command that the first word names (or the first two, noun and verb) and its arguments; else UsageError."""
+    named = {str(command.name): command for command in commands}
+    first, *args = argv
+    first = _OTHER_WORDS.get(first, first)
+    if args and (command := named.get(f"{first}:{args[0]}")):
+        return command, args[1:]
+    if command := named.get(first):
+        return command, args
+    raise UsageError(f"There is no command {first[:80]!r}.", _suggestion(named, first, args))
+
+
+def authorize(command: Command, args: Sequence[str], call: Call) -> None:
+    """The one check of roles. NotAllowed says what is needed; everybody may read the help."""
+    if command.local and not call.is_local:
+        raise NotAllowed(f"{command.name} works on the machine itself only.", "There: gitpaas " + str(command.name))
+    if not reaches(call.actor.role, command.role) and not any(arg in _HELP for arg in args):
+        raise NotAllowed(
+            f"{command.name} needs the role {command.role}; your key has {call.actor.role}.",
+            "An admin can give you a key with that role: keys:add",
+        )
+
+
+def _near_verb(commands: Sequence[Command], command: Command, word: str) -> str | None:
+    """`config sett hello A=b` is parsed as `config` of an app "sett"; what was meant is `config:set`."""
+    verbs = [str(other.name) for other in commands if str(other.name).startswith(f"{command.name}:")]
+    return next(iter(difflib.get_close_matches(f"{command.name}:{word}", verbs, n=1, cutoff=0.8)), None)
+
+
+def _suggestion(named: dict[str, Command], first: str, args: Sequence[str]) -> str:
+    visible = [name for name, command in named.items() if not command.hidden]
+    tried = [first, f"{first}:{args[0]}"] if args else [first]
+    near = [name for word in tried for name in difflib.get_close_matches(word, visible, n=1, cutoff=0.7)]
+    near += [name for name in visible if name.endswith(f":{first}")]
+    return f"Did you mean {near[-1] if len(near) > 1 and args else near[0]}?" if near else "List them: help"

@@ -1,0 +1,66 @@
+"""help: all commands, or one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from gitpaas.commands.base import Command, command, format_option
+from gitpaas.commands.call import Call, reaches
+from gitpaas.commands.table import cut
+from gitpaas.errors import UsageError
+
+
+@command("help", role="read")
+@click.argument("words", metavar="COMMAND", nargs=-1)
+@format_option
+def help_(call: Call, words: Sequence[str], style: str) -> None:
+    """List the commands your key may use, or explain one."""
+    from gitpaas.commands import COMMANDS as EVERYTHING
+
+    usable = [command for command in EVERYTHING if _is_shown(command, call)]
+    if words:
+        _explain(usable, words, call)
+    elif style == "json":
+        call.say_json([_describe(command) for command in usable])
+    else:
+        _overview(usable, call)
+
+
+def _is_shown(command: Command, call: Call) -> bool:
+    return not command.hidden and reaches(call.actor.role, command.role) and (call.is_local or not command.local)
+
+
+def _overview(usable: Sequence[Command], call: Call) -> None:
+    call.say(f"Usage: {call.program} COMMAND [ARGUMENTS]\n")
+    width = max(len(str(command.name)) for command in usable)
+    for one in usable:
+        call.say(f"  {one.name:<{width}}  {cut(one.title, max(call.console.width - width - 4, 30))}")
+    call.say(f"\nMore about one: {call.program} help COMMAND. A space works as well as the colon: apps create NAME.")
+
+
+def _explain(usable: Sequence[Command], words: Sequence[str], call: Call) -> None:
+    """One command's own help, or a line for each verb of a noun that is no command itself (`help maintenance`)."""
+    from gitpaas.commands.dispatch import resolve
+
+    verbs = [command for command in usable if str(command.name).startswith(f"{words[0]}:")]
+    try:
+        found, _ = resolve(usable, words)
+    except UsageError:
+        if not verbs:
+            raise
+        found = None
+    if found:
+        found.run(["--help"], call)
+    if len(words) == 1 and verbs:
+        call.say("\nSee also:" if found else f"{words[0]} has:")
+        for verb in verbs:
+            call.say(f"  {verb.synopsis()}")
+
+
+def _describe(command: Command) -> dict[str, object]:
+    return {"name": command.name, "usage": command.synopsis(), "role": command.role, "about": command.title}
+
+
+COMMANDS = (help_,)

@@ -1,0 +1,90 @@
+"""serve, start, stop, restart, status: the server on this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gitpaas.commands.base import command, format_option
+from gitpaas.commands.call import Call
+from gitpaas.commands.table import ago, iso
+
+if TYPE_CHECKING:
+    from gitpaas.daemon import DaemonStatus
+
+
+@command("serve", role="admin", local=True)
+def serve(call: Call) -> None:
+    """Run the server in the foreground; it prints `ready ssh=HOST:PORT http=HOST:PORT` when both accept."""
+    from gitpaas import daemon
+    from gitpaas.commands import execute
+
+    daemon.serve(call.config, lambda platform, argv, actor, console: execute(platform, list(argv), actor, console))
+
+
+@command("start", role="admin", local=True)
+def start(call: Call) -> None:
+    """Start the server in the background, and wait until it accepts. Running already is fine."""
+    from gitpaas import daemon
+
+    _tell(call, daemon.start(call.config))
+
+
+@command("stop", role="admin", local=True)
+@click.option("--apps", is_flag=True, help="Stop the apps too; without it they keep running.")
+def stop(call: Call, apps: bool) -> None:
+    """Stop the server. Apps keep running, but are not reached until it starts again."""
+    from gitpaas import daemon
+
+    was_running = daemon.stop(call.config, apps=apps)
+    call.say("The server has stopped." if was_running else "No server was running.")
+    if apps:
+        call.say("The apps have stopped too.")
+
+
+@command("restart", role="admin", local=True)
+def restart(call: Call) -> None:
+    """Stop the server and start it again; apps keep running."""
+    from gitpaas import daemon
+
+    daemon.stop(call.config)
+    _tell(call, daemon.start(call.config))
+
+
+@command("status", role="admin", local=True)
+@format_option
+def status(call: Call, style: str) -> int:
+    """Say whether the server runs, where it listens, and what this machine lacks. Exit 1 when it does not run."""
+    from gitpaas import daemon
+
+    found = daemon.status(call.config)
+    call.say_json(_describe(call, found)) if style == "json" else _tell(call, found)
+    return 0 if found.running else 1
+
+
+def _tell(call: Call, status: DaemonStatus) -> None:
+    if status.running:
+        call.say(f"running, pid {status.pid}, since {ago(status.since)}")
+        call.say(f"SSH   {status.ssh}")
+        call.say(f"HTTP  {status.http}")
+    else:
+        call.say("not running. Start it: gitpaas start")
+    call.say(f"State {call.config.home}")
+    for sentence in status.missing:
+        call.say(f" !     {sentence}")
+
+
+def _describe(call: Call, status: DaemonStatus) -> dict[str, Any]:
+    return {
+        "running": status.running,
+        "pid": status.pid,
+        "ssh": status.ssh,
+        "http": status.http,
+        "since": iso(status.since),
+        "home": str(call.config.home),
+        "missing": list(status.missing),
+    }
+
+
+COMMANDS = (serve, start, stop, restart, status)

@@ -1,0 +1,142 @@
+"""ps: what runs of an app, and how many of each process type."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from gitpaas.commands.base import app_argument, command, format_option
+from gitpaas.commands.call import Call
+from gitpaas.commands.table import Column, ago, iso, render
+from gitpaas.errors import UsageError
+from gitpaas.values import Instance, process_name
+
+_MOST = 100  # of one process type
+
+
+@command("ps", role="read")
+@app_argument
+@format_option
+def listing(call: Call, app: str, style: str) -> None:
+    """List the instances: state, release, address, age; and those that are wanted but do not run."""
+    from gitpaas import releases
+
+    found = call.app(app)
+    formation = releases.formation(call.platform, found)
+    instances = sorted(call.platform.runtime.running(found.name), key=lambda i: (i.process, i.number, i.release))
+    if style == "json":
+        return call.say_json(_describe(found.name, formation, instances))
+    wanted = " ".join(f"{process}={quantity}" for process, quantity in formation.items())
+    call.say(f"{found.name}{' (stopped)' if found.stopped else ''}: {wanted or 'nothing was pushed yet'}")
+    rows = [_row(instance) for instance in instances] + _absent(formation, instances)
+    if rows:
+        columns = (Column("NAME"), Column("STATE", text=True), Column("RELEASE"), Column("ADDRESS"), Column("SINCE"))
+        call.say(render(columns, rows, call.console.width))
+    return None
+
+
+@command("ps:restart", role="deploy")
+@app_argument
+@click.argument("process", metavar="PROCESS", required=False)
+def restart(call: Call, app: str, process: str | None) -> None:
+    """Replace the instances (of one process type) by fresh ones, without downtime."""
+    from gitpaas import deploy
+
+    found = call.app(app)
+    deploy.restart(call.platform, found, call.progress(), process_name(process) if process else None)
+    call.say(f"{found.name}: {process or 'all'} restarted.")
+
+
+@command("ps:scale", role="deploy")
+@app_argument
+@click.argument("quantities", metavar="PROCESS=COUNT", nargs=-1, required=True)
+def scale(call: Call, app: str, quantities: Sequence[str]) -> None:
+    """Say how many instances of each process type run: web=2 worker=1."""
+    from gitpaas import deploy
+
+    if "=" in app:
+        raise UsageError("Which app?", f"{call.program} ps:scale APP web=2")
+    wanted = dict(map(_quantity, quantities))
+    deploy.scale(call.platform, call.app(app), wanted, call.actor, call.progress())
+
+
+@command("ps:stop", role="deploy")
+@app_argument
+def stop(call: Call, app: str) -> None:
+    """Stop all instances; the app's page says so until ps:start."""
+    from gitpaas import deploy
+
+    deploy.stop(call.platform, call.app(app), call.progress())
+
+
+@command("ps:start", role="deploy")
+@app_argument
+def start(call: Call, app: str) -> None:
+    """Start a stopped app again."""
+    from gitpaas import deploy
+
+    deploy.start(call.platform, call.app(app), call.progress())
+
+
+@command("ps:rebuild", role="deploy")
+@app_argument
+def rebuild(call: Call, app: str) -> int:
+    """Build the live commit again, with today's config vars. Leaving does not stop it: builds:output -t."""
+    from gitpaas import receive
+
+    code = receive.rebuild(call.platform, call.app(app), call.actor, call.progress())
+    return 1 if code else 0
+
+
+def _quantity(text: str) -> tuple[str, int]:
+    match = re.fullmatch(r"([^=]+)=(\d{1,4})", text)
+    if not match or int(match[2]) > _MOST:
+        raise UsageError(f"{text[:80]!r} is not PROCESS=COUNT with a count from 0 to {_MOST}.", "For example: web=2")
+    return process_name(match[1]), int(match[2])
+
+
+def _row(instance: Instance) -> list[str]:
+    since = instance.exited_at if instance.state == "exited" else instance.started_at
+    return [instance.label, _state(instance), f"v{instance.release}", instance.address or "-", ago(since)]
+
+
+def _state(instance: Instance) -> str:
+    if instance.state == "running":
+        return "running" if not instance.restarts else f"running ({instance.restarts} restarts)"
+    return "exited" if instance.exit_code is None else f"exited ({instance.exit_code})"
+
+
+def _absent(formation: Mapping[str, int], instances: Sequence[Instance]) -> list[list[str]]:
+    present = {(instance.process, instance.number) for instance in instances}
+    return [
+        [f"{process}.{number}", "not running", "-", "-", "-"]
+        for process, quantity in formation.items()
+        for number in range(1, quantity + 1)
+        if (process, number) not in present
+    ]
+
+
+def _describe(app: str, formation: Mapping[str, int], instances: Sequence[Instance]) -> dict[str, Any]:
+    return {
+        "app": app,
+        "formation": dict(formation),
+        "instances": [
+            {
+                "name": instance.label,
+                "state": instance.state,
+                "release": instance.release,
+                "address": instance.address,
+                "started_at": iso(instance.started_at),
+                "exited_at": iso(instance.exited_at),
+                "exit_code": instance.exit_code,
+                "restarts": instance.restarts,
+            }
+            for instance in instances
+        ],
+    }
+
+
+COMMANDS = (listing, restart, scale, stop, start, rebuild)

@@ -1,0 +1,127 @@
+"""From the raw files that instances append to, into each app's one bounded log."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from gitpaas.config import Config
+from gitpaas.logs import app_log, holes, ledger
+from gitpaas.logs.ledger import Entry, Ledger
+from gitpaas.logs.lines import compose
+from gitpaas.logs.raw import Raw, found_in, read_lines
+from gitpaas.values import Instance
+
+_log = logging.getLogger(__name__)
+
+_HALF_LINE = 1.0  # seconds that a line without its end is waited for
+_LOOK_FOR_ORPHANS = 5.0  # seconds
+_GIVE_BACK = 1024 * 1024  # bytes read before their disk is given back
+_KEEP = 64 * 1024  # bytes left in a raw file, for whoever shows the last words of a crash
+
+
+class Collector:
+    """One thread of the server runs collect_once() every fraction of a second; nobody else writes app.log."""
+
+    def __init__(self, config: Config, running: Callable[[], Sequence[Instance]]) -> None:
+        self._config = config
+        self._running = running
+        self._ledgers: dict[str, Ledger] = {}
+        self._writers: dict[tuple[str, str], Instance] = {}  # by app and name of the raw file
+        self._asked = float("-inf")
+
+    def collect_once(self) -> int:
+        """Take what is new in all raw files; the number of lines."""
+        # Listed before the runtime is asked: a file that it then does not know has no writer any more.
+        found = {app: found_in(self._config, app) for app in self._apps()}
+        self._ledgers = {app: book for app, book in self._ledgers.items() if app in found}
+        self._ask_runtime(found)
+        return sum(self._collect_safely(app, files) for app, files in found.items())
+
+    def _apps(self) -> list[str]:
+        try:
+            return os.listdir(self._config.home / "logs")  # noqa: PTH208  (several times a second)
+        except FileNotFoundError:
+            return []
+
+    def _ask_runtime(self, found: dict[str, list[Raw]]) -> None:
+        strangers = any(self._is_orphan(app, raw) for app, files in found.items() for raw in files)
+        if strangers or time.monotonic() - self._asked >= _LOOK_FOR_ORPHANS:
+            self._writers = {(i.app, i.log.name): i for i in self._running() if i.log}
+            self._asked = time.monotonic()
+
+    def _is_orphan(self, app: str, raw: Raw) -> bool:
+        return not raw.is_platform and (app, raw.name) not in self._writers
+
+    def _collect_safely(self, app: str, files: Sequence[Raw]) -> int:
+        try:
+            return self._collect_app(app, files)
+        except OSError as error:
+            # What is remembered on the disk counts: half a write must not be taken for a whole one.
+            self._ledgers.pop(app, None)
+            if self._config.logs(app).exists():
+                _log.warning("output of %s stays uncollected for now: %s", app, error)
+            return 0
+
+    def _collect_app(self, app: str, files: Sequence[Raw]) -> int:
+        book = self._ledgers.get(app) or ledger.load(self._config.logs(app))
+        self._ledgers[app] = book
+        before = book.copy()
+        lines = [line for raw in files for line in self._take(app, book, raw)]
+        if lines:
+            app_log.rotate(book.folder, self._config.log_size)
+            book.commit(before, b"".join(lines))
+        for raw in files:
+            self._tidy(app, book, raw)
+        return len(lines)
+
+    def _take(self, app: str, book: Ledger, raw: Raw) -> list[bytes]:
+        """New lines of one raw file, as they go into the log; its entry moves on."""
+        entry = self._entry(app, book, raw)
+        if raw.size == entry.offset:
+            return []
+        notice = _skip(raw, entry, self._config.log_size)
+        is_over = self._is_orphan(app, raw) or time.time() - raw.written_at >= _HALF_LINE
+        texts = read_lines(raw, entry, take_rest=is_over)
+        if raw.is_platform:
+            return [text + b"\n" for text in texts]
+        return [compose(raw.written_at, entry.source, entry.release, text) for text in [*notice, *texts]]
+
+    def _entry(self, app: str, book: Ledger, raw: Raw) -> Entry:
+        entry = book.entries.get(raw.name)
+        if entry is None or entry.inode != raw.inode or raw.size < entry.offset:
+            entry = book.entries[raw.name] = Entry(raw.inode)
+        if writer := self._writers.get((app, raw.name)):
+            entry.source, entry.release = writer.label, writer.release
+        return entry
+
+    def _tidy(self, app: str, book: Ledger, raw: Raw) -> None:
+        """Give back the disk under what was collected; remove the file when its writer is gone and all is read."""
+        entry = book.entries[raw.name]
+        if self._is_orphan(app, raw) and entry.offset >= raw.size:
+            raw.path.unlink(missing_ok=True)
+            del book.entries[raw.name]
+        elif entry.offset - _KEEP - entry.freed >= _GIVE_BACK:
+            with suppress(FileNotFoundError):
+                _give_back(raw, entry)
+
+
+def _skip(raw: Raw, entry: Entry, budget: int) -> list[bytes]:
+    """Leave out what would be rotated away at once: output that came faster than it could be read."""
+    missed = raw.size - entry.offset - budget
+    if missed <= 0:
+        return []
+    entry.offset += missed
+    return [f"... {missed} bytes of output left out ...".encode()]
+
+
+def _give_back(raw: Raw, entry: Entry) -> None:
+    freed = holes.release(raw.path, entry.freed, entry.offset - _KEEP)
+    if freed == entry.freed and entry.offset == raw.path.stat().st_size:
+        # No holes here. What is written in this instant is lost: the price of a bounded file.
+        os.truncate(raw.path, 0)
+        entry.offset = freed = 0
+    entry.freed = freed

@@ -1,0 +1,65 @@
+"""One line of an app's log: `2026-11-23T22:23:24.123456Z web.1 v12 text`. Made here, taken apart here."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from gitpaas.config import Config
+
+PLATFORM = "gitpaas"  # the source of the platform's own lines
+LONGEST = 16 * 1024  # bytes of one line; what is longer becomes several
+
+
+class Line(NamedTuple):
+    """`release` is None for the platform's own lines."""
+
+    time: str
+    source: str
+    release: int | None
+    text: str
+
+
+def parse(line: str) -> Line:
+    """The parts of a line that `compose` made."""
+    moment, source, release, text = (*line.split(" ", 3), "", "", "")[:4]
+    return Line(moment, source, int(release[1:]) if release[1:].isdecimal() else None, text)
+
+
+def compose(moment: float, source: str, release: int | None, text: bytes) -> bytes:
+    """A whole line with its newline, from what an app printed: any bytes. Colours stay; NULs and bad UTF-8 do not."""
+    clean = text.removesuffix(b"\r").decode("utf-8", "replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
+    version = "-" if release is None else f"v{release}"
+    return f"{stamp(moment)} {source} {version} {clean}\n".encode()
+
+
+def stamp(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def matches(line: bytes, process: str | None) -> bool:
+    """Whether a line comes from that process type (`web`), that instance (`web.1`), or any when None."""
+    if process is None:
+        return True
+    source = line.split(b" ", 2)[1:2]
+    wanted = process.encode()
+    return bool(source) and (source[0] == wanted or source[0].startswith(wanted + b"."))
+
+
+def raw_folder(config: Config, app: str) -> Path:
+    return config.logs(app) / "raw"
+
+
+def platform_line(config: Config, app: str, text: str) -> None:
+    """Say something about an app in its own log. The collector puts it there, as it does with instances' output."""
+    folder = raw_folder(config, app)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lines = b"".join(compose(time.time(), PLATFORM, None, line.encode()) for line in text.splitlines())
+    fd = os.open(folder / f"{PLATFORM}.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, lines)
+    finally:
+        os.close(fd)

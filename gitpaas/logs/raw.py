@@ -1,0 +1,62 @@
+"""Raw files: what instances append their output to. Listing them quickly, and reading what is new."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from gitpaas.config import Config
+from gitpaas.logs.cutting import cut
+from gitpaas.logs.ledger import Entry
+from gitpaas.logs.lines import PLATFORM, raw_folder
+
+_CHUNK = 1024 * 1024
+_CHUNKS = 4  # of one file in one round, so that one that shouts does not hold up the others
+
+
+class Raw(NamedTuple):
+    """A raw file as it was found in this round."""
+
+    folder: Path
+    name: str
+    inode: int
+    size: int
+    written_at: float  # seconds since the epoch
+
+    @property
+    def path(self) -> Path:
+        return self.folder / self.name
+
+    @property
+    def is_platform(self) -> bool:
+        return self.name == f"{PLATFORM}.log"
+
+
+def found_in(config: Config, app: str) -> list[Raw]:
+    """All raw files of an app, in the order of their last writes, so that the log is nearly in the order of time."""
+    folder = raw_folder(config, app)
+    found: list[Raw] = []
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as files:
+        for file in files:
+            if file.name.endswith(".log"):
+                status = file.stat(follow_symlinks=False)
+                found.append(Raw(folder, file.name, status.st_ino, status.st_size, status.st_mtime))
+    return sorted(found, key=lambda raw: raw.written_at)
+
+
+def read_lines(raw: Raw, entry: Entry, *, take_rest: bool) -> list[bytes]:
+    """New lines, without their newlines; the entry's offset moves behind them.
+
+    `take_rest`: nobody waits any longer for the end of a half line."""
+    lines: list[bytes] = []
+    with raw.path.open("rb", buffering=0) as file:
+        for _ in range(_CHUNKS):
+            data = os.pread(file.fileno(), min(_CHUNK, raw.size - entry.offset), entry.offset)
+            new, used = cut(data, take_rest=take_rest and entry.offset + len(data) >= raw.size)
+            lines += new
+            entry.offset += used
+            if not used:
+                break
+    return lines
