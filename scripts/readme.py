@@ -1,0 +1,49 @@
+"""README's generated tables: between `<!-- NAME -->` and the next `<!-- end -->`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from gitpaas.commands import COMMANDS
+from gitpaas.config import settings
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+
+
+def main() -> None:
+    README.write_text(filled(README.read_text()))
+
+
+def filled(text: str) -> str:
+    """The text with both tables as the code has them."""
+    for name, lines in (("commands", _commands()), ("settings", _settings())):
+        block = "\n".join([f"<!-- {name} -->", *lines, "<!-- end -->"])
+        text = re.sub(rf"<!-- {name} -->\n.*?<!-- end -->", lambda _, block=block: block, text, flags=re.DOTALL)
+    return text
+
+
+def _commands() -> list[str]:
+    rows = [
+        f"| `{_cell(command.synopsis())}` | {_cell(command.title)} | {'local' if command.local else command.role} |"
+        for command in COMMANDS
+        if not command.hidden
+    ]
+    return ["| command | what it does | role |", "|---|---|---|", *rows]
+
+
+def _settings() -> list[str]:
+    rows = [f"| {_code(s.name)} | {_code(s.variable)} | {_code(s.default)} | {_cell(s.doc)} |" for s in settings()]
+    return ["| setting | variable | default | |", "|---|---|---|---|", *rows]
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else ""
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    main()
