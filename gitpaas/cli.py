@@ -6,7 +6,7 @@ import os
 import select
 import sys
 from contextlib import suppress
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from gitpaas import config as settings
 from gitpaas.commands import COMMANDS
@@ -15,8 +15,10 @@ from gitpaas.commands.dispatch import dispatch
 from gitpaas.commands.door import guarded
 from gitpaas.config import Config
 from gitpaas.output import Console
-from gitpaas.platform import Platform
 from gitpaas.values import Actor
+
+if TYPE_CHECKING:
+    from gitpaas.platform import Platform
 
 _WIDE = 10_000  # a file or a pipe: nothing needs to be cut
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from gitpaas.commands import (
     apps,
     builds,
@@ -24,8 +26,10 @@ from gitpaas.commands.call import Call
 from gitpaas.commands.dispatch import dispatch
 from gitpaas.commands.door import guarded
 from gitpaas.output import Console
-from gitpaas.platform import Platform
 from gitpaas.values import Actor
+
+if TYPE_CHECKING:
+    from gitpaas.platform import Platform
 
 
 def execute(platform: Platform, argv: list[str], actor: Actor, console: Console) -> int:

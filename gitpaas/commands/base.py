@@ -83,7 +83,9 @@ def command(name: str, *, role: Role, local: bool = False, hidden: bool = False)
 
 def app_argument(function: Decorated) -> Decorated:
     """APP as the first argument, or -a/--app APP anywhere."""
-    option = AppOption(["-a", "--app"], metavar="APP", expose_value=False, help="The app, instead of the argument.")
+    option = AppOption(
+        ["-a", "--app", "named_app"], metavar="APP", expose_value=False, help="The app, instead of the argument."
+    )
     _add(function, option)
     return click.argument("app", metavar="APP")(function)
 

@@ -21,7 +21,7 @@ def dispatch(commands: Sequence[Command], argv: list[str], call: Call) -> int:
         return command.run(args, call)
     except UsageError as error:
         if args and (near := _near_verb(commands, command, args[0])):
-            raise UsageError(error.message, f"Did you mean {near}?") from error
+            raise UsageError(f"{command.name} {args[0][:80]}: {error.message}", f"Did you mean {near}?") from error
         raise
 
 

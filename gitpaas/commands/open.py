@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import webbrowser
 
 from gitpaas.commands.base import app_argument, command, format_option
 from gitpaas.commands.call import Call
@@ -19,6 +18,8 @@ def open_(call: Call, app: str, style: str) -> None:
         return call.say_json({"url": url})
     call.say(url)
     if call.is_local and call.console.tty and _has_display(call):
+        import webbrowser
+
         webbrowser.open(url)
     return None
 

@@ -7,13 +7,16 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Condition, Thread
+from typing import TYPE_CHECKING
 
-from gitpaas import receive as room
 from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
 from gitpaas.errors import UsageError
 from gitpaas.repository import Move
-from gitpaas.values import ROLES, Actor, app_name, object_id
+from gitpaas.values import ROLES, Actor, Role, app_name, object_id
+
+if TYPE_CHECKING:
+    from gitpaas import receive as room
 
 _FAREWELL = 5.0  # seconds a slow reader gets for the last lines
 
@@ -21,6 +24,8 @@ _FAREWELL = 5.0  # seconds a slow reader gets for the last lines
 @command("receive", role="admin", local=True, hidden=True)
 def receive(call: Call) -> int:
     """Deploy a push. Git's hook calls this with "old new ref" lines on standard input."""
+    from gitpaas import receive as room
+
     for number in (signal.SIGHUP, signal.SIGPIPE, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)  # the one who pushed may leave; the deploy goes on
     push = read_push(call.config.environ, call.console.read())
@@ -33,7 +38,9 @@ def receive(call: Call) -> int:
 
 def read_push(environ: Mapping[str, str], lines: bytes) -> room.Push:
     """The push, from the hook's standard input and environment. UsageError when they are not a hook's."""
-    role = next((role for role in ROLES if role == environ.get("GITPAAS_ROLE")), "admin")
+    from gitpaas import receive as room
+
+    role: Role = next((role for role in ROLES if role == environ.get("GITPAAS_ROLE")), "admin")
     return room.Push(
         app=app_name(environ.get("GITPAAS_APP") or _app_of(environ)),
         moves=tuple(_move(line) for line in lines.decode("utf-8", "surrogateescape").splitlines()),
