@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import secrets
-import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -37,17 +36,21 @@ class Cgroup:
     version: Version
     paths: tuple[Path, ...]
 
+    def create(self, limits: Limits) -> None:
+        """OSError when the machine refuses after all."""
+        for path in self.paths:
+            path.mkdir(exist_ok=True)
+        _limit(self, limits)
+
     def members(self) -> list[Process]:
         pids = {int(pid) for path in self.paths for group in _with_children(path) for pid in _procs(group)}
         return [process for pid in pids if (process := processes.find(pid))]
 
-    def send(self, number: signal.Signals) -> None:
-        """Signal everything in it. For SIGKILL nothing new can be forked while this goes on."""
-        if number is signal.SIGKILL:
-            for path in self.paths:
+    def forbid_forks(self) -> None:
+        """So that a fork bomb can be killed one by one."""
+        for path in self.paths:
+            if (path / "pids.max").exists():
                 _try_write(path / "pids.max", "0")
-        for process in self.members():
-            processes.send(process, number)
 
     def ooms(self) -> int:
         """How many processes of it the kernel has killed for want of memory."""
@@ -62,20 +65,10 @@ class Cgroup:
                 _remove(group, time.monotonic() + _BUSY)
 
 
-def cgroup(name: str, limits: Limits) -> Cgroup | None:
-    """Make a group with these limits; None on a machine (or for a user) without usable cgroups."""
+def cgroup(name: str) -> Cgroup | None:
+    """The group of this name, not made yet; None on a machine (or for a user) without usable cgroups."""
     place = _place()
-    if place is None:
-        return None
-    group = Cgroup(place.version, tuple(parent / f"{_PREFIX}{name}" for parent in place.paths))
-    try:
-        for path in group.paths:
-            path.mkdir(exist_ok=True)
-        _limit(group, limits)
-    except OSError:
-        group.remove()
-        return None
-    return group
+    return Cgroup(place.version, tuple(path / f"{_PREFIX}{name}" for path in place.paths)) if place else None
 
 
 def cgroup_version() -> Version | None:

@@ -228,7 +228,7 @@ def _fail(error: OSError | ValueError) -> int:
 
 
 def _call(function: ctypes._NamedFuncPointer, *arguments: object, about: str = "") -> int:
-    result = function(*arguments)
+    result: int = function(*arguments)
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), about or getattr(function, "__name__", ""))

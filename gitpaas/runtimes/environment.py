@@ -1,0 +1,23 @@
+"""The environment of an instance: the app's, and never the server's."""
+
+from __future__ import annotations
+
+from gitpaas.values import InstanceSpec, Secret
+
+MARK = "GITPAAS_INSTANCE"
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def environment(spec: InstanceSpec, key: str, home: str, port: int | None) -> dict[str, str]:
+    """What the build brings, over that the config vars, over that what only the platform can know."""
+    defaults = {"HOME": home, "PATH": _PATH, "USER": "app", "LANG": "C.UTF-8"}
+    own = {
+        "GITPAAS_APP": spec.app,
+        "GITPAAS_RELEASE": f"v{spec.release}",
+        "GITPAAS_PROCESS": f"{spec.process}.{spec.number}",
+        MARK: key,
+    }
+    if port is not None:
+        own["PORT"] = str(port)
+    config = {name: value.reveal() if isinstance(value, Secret) else value for name, value in spec.env.items()}
+    return defaults | dict(spec.artifact.env) | config | own

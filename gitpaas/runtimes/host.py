@@ -1,0 +1,235 @@
+"""The host runtime: instances are plain processes of this machine, confined as far as it allows."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from gitpaas import linux, locks, shell
+from gitpaas.config import Config
+from gitpaas.errors import CommandFailed, RuntimeFailed
+from gitpaas.linux import Process, processes
+from gitpaas.runtimes import keeper
+from gitpaas.runtimes.command import command, home
+from gitpaas.runtimes.ending import end_all
+from gitpaas.runtimes.environment import MARK, environment
+from gitpaas.runtimes.ports import free_port
+from gitpaas.runtimes.records import Record, Records
+from gitpaas.values import Instance, InstanceSpec, State
+
+_STARTING = 5.0  # seconds that stop() waits for a start under way to get somewhere
+
+
+class HostRuntime:
+    """Knows nothing by heart: every answer is read from the records and from /proc."""
+
+    name = "host"
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._records = Records(config.run / "instances")
+        self._told: frozenset[str] = frozenset()  # what wait_for_exit has seen ended
+        self._woken, self._wake = os.pipe()
+        for fd in (self._woken, self._wake):
+            os.set_blocking(fd, False)
+
+    def start(self, spec: InstanceSpec) -> Instance:
+        with self._recorded(spec) as (record, lock):
+            log = self._open_log(record, spec.uid)
+            try:
+                argv = self._command(spec, record, "session", "ready")
+                env = linux.carry(environment(spec, record.id, home(spec), record.port))
+                keeper.start(argv, env, log, lock, self._records.path(record), self._records.exit_file(record))
+            finally:
+                os.close(log)
+        return self._describe(record, "running")
+
+    def stop(self, instance: Instance, grace: float) -> None:
+        record = self._records.find(instance.id)
+        if record is None:
+            return
+        deadline = time.monotonic() + _STARTING
+        while self._is_starting(record) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        self._remove(record, grace)
+
+    def running(self, app: str | None = None) -> list[Instance]:
+        boot = linux.boot_id()
+        seen = [self._look_at(record, boot) for record in self._records.all() if app in (None, record.app)]
+        return [instance for instance in seen if instance]
+
+    def run(self, spec: InstanceSpec, on_line: Callable[[str], None], timeout: float) -> int:
+        with self._recorded(spec, one_off=True) as (record, _):
+            env = linux.carry(environment(spec, record.id, home(spec), None))
+            try:
+                return shell.run(self._command(spec, record), env=env, timeout=timeout, on_line=on_line).code
+            except CommandFailed as error:
+                message = f"`{spec.command}` took longer than {timeout:g} seconds"
+                raise CommandFailed(message, code=error.code, tail=error.tail) from error
+
+    def wait_for_exit(self, timeout: float) -> bool:
+        """Block until an instance ends: True. False when `timeout` seconds are over or somebody called wake().
+
+        For one thread. What ended before the call counts, unless an earlier call has told it."""
+        alive, ended = self._by_life()
+        news, self._told = ended - self._told, ended
+        if news:
+            return True
+        gone = processes.wait_any(list(alive), timeout, self._woken)
+        self._told |= {alive[process] for process in gone}
+        with suppress(BlockingIOError):
+            os.read(self._woken, 4096)
+        return bool(gone)
+
+    def wake(self) -> None:
+        """End a wait_for_exit early, from any thread; the next one when there is none just now."""
+        with suppress(BlockingIOError):
+            os.write(self._wake, b".")
+
+    def missing(self) -> list[str]:
+        found = []
+        if not linux.can_confine():
+            found.append(_UNCONFINED if os.geteuid() == 0 else _NOT_ROOT)
+        if linux.cgroup_version() is None:
+            found.append(_NO_CGROUPS)
+        return found
+
+    @contextmanager
+    def _recorded(self, spec: InstanceSpec, *, one_off: bool = False) -> Iterator[tuple[Record, int]]:
+        """A locked record on the disk before anything happens. All is taken back when the body fails, or is over
+        and done with (`one_off`)."""
+        with locks.held(self._config.locks / "ports"):
+            record = self._new_record(spec, one_off)
+            lock = self._records.add(record)
+        done = False
+        try:
+            self._prepare(record, spec)
+            yield record, lock
+            done = not one_off
+        except OSError as error:
+            raise RuntimeFailed(f"An instance cannot be started: {error}") from error
+        finally:
+            os.close(lock)
+            if not done:
+                self._remove(record, grace=0)
+
+    def _new_record(self, spec: InstanceSpec, one_off: bool) -> Record:
+        key = f"{spec.app}.v{spec.release}.{spec.process}.{spec.number}.{secrets.token_hex(4)}"
+        port = None
+        if spec.listens and not one_off:
+            port = free_port(self._config.app_ports, {record.port for record in self._records.all() if record.port})
+        return Record(
+            id=key,
+            app=spec.app,
+            release=spec.release,
+            process=spec.process,
+            number=spec.number,
+            restarts=spec.restarts,
+            port=port,
+            started_at=time.time(),
+            boot=linux.boot_id(),
+            one_off=one_off,
+            cgroup=linux.cgroup(key),
+        )
+
+    def _prepare(self, record: Record, spec: InstanceSpec) -> None:
+        if spec.uid is not None:
+            self._scratch(record).mkdir(parents=True, mode=0o700)
+        if record.cgroup:
+            record.cgroup.create(spec.limits)
+
+    def _command(self, spec: InstanceSpec, record: Record, *first: str) -> list[str]:
+        records = self._records
+        return command(
+            spec, record.cgroup, self._scratch(record), records.pid_file(record), records.path(record), first
+        )
+
+    def _open_log(self, record: Record, uid: int | None) -> int:
+        path = self._log(record)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        if uid is not None:  # neither its owner nor a reader, but programs do open /dev/stdout once more
+            os.fchown(fd, 0, uid)
+            os.fchmod(fd, 0o620)
+        return fd
+
+    def _look_at(self, record: Record, boot: str) -> Instance | None:
+        if self._is_starting(record):
+            return None if record.one_off else self._describe(record, "running")
+        process = self._process(record, boot)
+        if record.one_off or (process is None and record.boot == boot):
+            self._remove(record, grace=0)  # whoever started it was killed half-way
+            return None
+        if process is not None and process.is_alive():
+            return self._describe(record, "running")
+        code, at = self._records.exit(record) if process else (None, None)
+        return self._describe(record, "exited", code, at)
+
+    def _is_starting(self, record: Record) -> bool:
+        """Or, for a one-off, under way: its lock is held by whoever waits for it."""
+        return (record.one_off or self._records.process(record) is None) and self._records.is_held(record)
+
+    def _process(self, record: Record, boot: str) -> Process | None:
+        """None as well for one of an earlier boot: its pid means nothing now."""
+        return self._records.process(record) if record.boot == boot else None
+
+    def _by_life(self) -> tuple[dict[Process, str], frozenset[str]]:
+        alive, ended, boot = {}, set(), linux.boot_id()
+        for record in self._records.all():
+            process = self._process(record, boot)
+            if process is not None and process.is_alive():
+                alive[process] = record.id
+            elif not self._is_starting(record):
+                ended.add(record.id)
+        return alive, frozenset(ended)
+
+    def _describe(
+        self, record: Record, state: State, exit_code: int | None = None, exited_at: float | None = None
+    ) -> Instance:
+        return Instance(
+            id=record.id,
+            app=record.app,
+            release=record.release,
+            process=record.process,
+            number=record.number,
+            state=state,
+            address=f"127.0.0.1:{record.port}" if record.port else None,
+            started_at=record.started_at,
+            exited_at=exited_at,
+            exit_code=exit_code,
+            restarts=record.restarts,
+            log=self._log(record),
+            oom=state == "exited" and record.cgroup is not None and record.cgroup.ooms() > 0,
+        )
+
+    def _remove(self, record: Record, grace: float) -> None:
+        """End it and take every trace away, the record last. For any record, in any state, and again."""
+        boot = linux.boot_id()
+        if record.boot == boot:
+            end_all(self._process(record, boot), record.cgroup, f"{MARK}={record.id}", grace)
+        if record.cgroup:
+            record.cgroup.remove()
+        shutil.rmtree(self._scratch(record), ignore_errors=True)
+        self._records.remove(record)
+
+    def _scratch(self, record: Record) -> Path:
+        return self._config.run / "scratch" / record.id
+
+    def _log(self, record: Record) -> Path:
+        return self._config.logs(record.app) / "raw" / f"{record.id}.log"
+
+
+_NOT_ROOT = (
+    "Not root: apps run as the server's own user and can read whatever it can, its state directory included; "
+    "run only apps you trust, or start the server as root."
+)
+_UNCONFINED = (
+    "Mount namespaces are not allowed here: apps run as root and unconfined; "
+    "start the server where CAP_SYS_ADMIN is granted, or as an ordinary user."
+)
+_NO_CGROUPS = "No cgroup may be used: memory and processes are limited by rlimits only, which are coarser."

@@ -1,0 +1,139 @@
+"""What the host runtime knows of each instance: a few small files, readable by any process, safe against any kill.
+
+    <id>.json   the record: written whole, before anything is started
+    <id>.pid    "PID START-TIME", left by the instance itself on its way into the sandbox
+    <id>.exit   its exit code, left by its keeper
+
+Whoever starts an instance holds a lock on the record, and the keeper inherits it: a record that has neither a pid
+nor a locked lock is a start that died half-way.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from gitpaas.linux import Cgroup, Process
+
+_WRITING = 0.5  # seconds that a keeper gets to write the exit code of what has just ended
+
+
+@dataclass(frozen=True)
+class Record:
+    """An instance's labels, and all that must be cleaned up after it. No secrets."""
+
+    id: str
+    app: str
+    release: int
+    process: str
+    number: int
+    restarts: int
+    port: int | None
+    started_at: float
+    boot: str
+    one_off: bool
+    cgroup: Cgroup | None
+
+
+class Records:
+    """The directory of records."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def add(self, record: Record) -> int:
+        """Write it; the file descriptor holds its lock. It is never there without being locked."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = self.path(record)
+        draft = path.with_suffix(".new")
+        fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        os.write(fd, json.dumps(asdict(record), default=str).encode())
+        draft.rename(path)
+        return fd
+
+    def all(self) -> list[Record]:
+        """Oldest first. A file that is no record of ours is passed over."""
+        found = (_load(path) for path in self._folder.glob("*.json"))
+        return sorted((record for record in found if record), key=lambda record: (record.started_at, record.id))
+
+    def find(self, key: str) -> Record | None:
+        return _load(self._folder / f"{key}.json")
+
+    def path(self, record: Record) -> Path:
+        return self._folder / f"{record.id}.json"
+
+    def pid_file(self, record: Record) -> Path:
+        return self._folder / f"{record.id}.pid"
+
+    def exit_file(self, record: Record) -> Path:
+        return self._folder / f"{record.id}.exit"
+
+    def process(self, record: Record) -> Process | None:
+        """The instance's first process, dead or alive; None as long as it has not got that far."""
+        words = _read(self.pid_file(record)).split()
+        return Process(int(words[0]), int(words[1])) if len(words) == 2 else None
+
+    def is_held(self, record: Record) -> bool:
+        """Whether its starter or its keeper lives."""
+        try:
+            fd = os.open(self.path(record), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            # Shared, so that two who look at the same moment do not take each other for the keeper.
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
+        return False
+
+    def exit(self, record: Record) -> tuple[int | None, float | None]:
+        """Exit code and time; the keeper of one that ended just now is given a moment. None, None: nobody saw it."""
+        for _ in _tries(_WRITING):
+            if text := _read(self.exit_file(record)).strip():
+                return int(text), self.exit_file(record).stat().st_mtime
+            if not self.is_held(record):
+                break
+        return None, None
+
+    def remove(self, record: Record) -> None:
+        """The record goes last: as long as it is there, somebody will come and clean up."""
+        for _ in _tries(_WRITING):
+            if not self.is_held(record):
+                break
+        for path in (self.pid_file(record), self.exit_file(record), self.path(record)):
+            path.unlink(missing_ok=True)
+
+
+def _load(path: Path) -> Record | None:
+    try:
+        fields: dict[str, Any] = json.loads(_read(path))
+        if group := fields["cgroup"]:
+            fields["cgroup"] = Cgroup(group["version"], tuple(Path(name) for name in group["paths"]))
+        return Record(**fields)
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _read(path: Path) -> str:
+    with suppress(OSError):
+        return path.read_text()
+    return ""
+
+
+def _tries(seconds: float) -> Iterator[None]:
+    deadline = time.monotonic() + seconds
+    while True:
+        yield
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.002)
