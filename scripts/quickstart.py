@@ -108,7 +108,7 @@ def add_key(place: Place, key: Path) -> None:
             return
     taken = {entry["name"] for entry in known}
     name = next(name for name in (who(), *(f"{who()}-{n}" for n in range(2, 1000))) if name not in taken)
-    gitpaas("keys:add", name, str(key))
+    gitpaas("keys:add", name, str(key), "--role", "admin")
     tell("added", f'key "{name}" ({shown(key)})')
 
 

@@ -38,9 +38,10 @@ def push(place: Place) -> None:
     print(f"\n$ cd {shown(place.sample)} && git push paas main", flush=True)
     if subprocess.run(["git", "-C", place.sample, "push", "paas", "main"], env=place.git_env, check=False).returncode:
         raise Failed("The push failed; the reason stands above.")
-    if not _answers(place):  # pushed before, but stopped or scaled to nothing since
+    if not _answers(place):  # pushed before, but stopped, scaled to nothing or put into maintenance since
+        gitpaas("maintenance:off", APP)
+        gitpaas("ps:start", APP)
         gitpaas("ps:scale", APP, "web=1")
-        gitpaas("ps:restart", APP)
     if not _answers(place, patience=10):
         raise Failed(f"{place.config.url(APP)} does not answer. See: {shlex.join(place.ssh)} paas logs {APP}")
 

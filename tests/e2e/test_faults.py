@@ -50,7 +50,7 @@ def test_server_killed_in_a_build(own_world: World) -> None:
 
     app.wait_for("built alone")
     wait_until(lambda: app.remote_main() == app.git("rev-parse", "HEAD"), "the branch to move")
-    assert [build["status"] for build in app.builds()] == ["live"]
+    assert [build["state"] for build in app.builds()] == ["live"]
     app.deploy({"version.txt": "version 2"})
     assert app.get().body == "version 2"
 
@@ -87,7 +87,7 @@ def test_everything_killed_in_a_switch(own_world: World, moment: str) -> None:
     settled = app.push()
     assert settled.code == 0, settled.output
     assert app.get().body == "version 2"
-    wait_until(lambda: len(own_world.ssh_json("ps", app.name)) == 1, "one instance to be left")
+    wait_until(lambda: len(own_world.ssh_json("ps", app.name)["instances"]) == 1, "one instance to be left")
 
 
 def test_server_killed_in_a_switch(own_world: World) -> None:
@@ -119,7 +119,7 @@ def test_hook_killed_in_a_build(own_world: World) -> None:
     assert "[remote rejected] main -> main" in pushing.output
     assert app.remote_main() == live
     assert app.get().body == "version 1"
-    wait_until(lambda: app.builds()[0]["status"] == "failed", "the build to be found dead")
+    wait_until(lambda: app.builds()[0]["state"] == "failed", "the build to be found dead")
     app.deploy(site("version 3"))
     assert app.get().body == "version 3"
 

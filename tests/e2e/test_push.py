@@ -61,7 +61,7 @@ def test_same_commit_builds_again_after_a_failure(world: World) -> None:
 
     assert again.code == 1
     assert "[remote rejected] main -> main (build failed)" in again.output
-    assert [build["status"] for build in app.builds()] == ["failed", "failed"]
+    assert [build["state"] for build in app.builds()] == ["failed", "failed"]
     assert app.remote_main() is None
 
 
@@ -206,7 +206,7 @@ def test_newer_push_supersedes_the_one_that_waits(world: World) -> None:
     assert "(superseded by a newer push)" in overtaken.output
     assert third.code == 0, third.output
     assert app.get().body == "third"
-    assert sorted(build["status"] for build in app.builds()) == ["live", "live", "superseded"]
+    assert sorted(build["state"] for build in app.builds()) == ["live", "live", "superseded"]
     assert app.remote_main() == app.git("rev-parse", "HEAD")
 
 

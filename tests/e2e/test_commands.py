@@ -1,0 +1,328 @@
+"""Every command over a real ssh, on one app that lives as long as this file."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from .world import AppRepo, Result, World, run, site, wait_until
+
+pytestmark = pytest.mark.needs("git", "ssh", "ssh-keygen")
+
+
+@pytest.fixture(scope="module")
+def app(world: World) -> AppRepo:
+    """An app with a web and a worker process, two releases old."""
+    made = world.new_app(
+        site("version 1") | {"Procfile": "web: exec python3 server.py\nworker: echo working; sleep 900\n"}
+    )
+    made.deploy()
+    made.deploy({"version.txt": "version 2"})
+    return made
+
+
+def test_ssh_alone_shows_the_apps_and_their_urls(world: World, app: AppRepo) -> None:
+    shown = world.ssh()
+
+    assert shown.code == 0
+    assert re.search(rf"^{app.name} .*http://{app.name}\.localhost:{world.http_port}", shown.output, re.MULTILINE)
+
+
+def test_a_space_works_as_well_as_the_colon(world: World, app: AppRepo) -> None:
+    assert world.ssh("apps", "info", app.name).output == world.ssh("apps:info", "-a", app.name).output
+
+
+def test_apps_info_tells_release_and_processes(world: World, app: AppRepo) -> None:
+    info = world.ssh_json("apps:info", app.name)
+
+    assert info["url"] == f"http://{app.name}.localhost:{world.http_port}"
+    assert info["state"] == "running"
+    assert info["running"]["web"] == 1
+
+
+def test_create_and_destroy(world: World) -> None:
+    name = "made-by-hand"
+
+    assert world.ssh("apps:create", name).code == 0
+    assert world.get(name).status == 503
+    again, unsure = world.ssh("apps:create", name), world.ssh("apps:destroy", name)
+    assert again.code == 1
+    assert unsure.code == 2
+    assert f"--confirm {name}" in unsure.errors
+    assert world.ssh("apps:destroy", name, "--confirm", name).code == 0
+
+    wait_until(lambda: world.get(name).status == 404, "the host to be forgotten")
+    assert not (world.home / "repos" / f"{name}.git").exists()
+
+
+def test_destroyed_app_leaves_nothing(world: World) -> None:
+    app = world.new_app()
+    app.deploy()
+
+    assert world.ssh("apps:destroy", app.name, "--confirm", app.name).code == 0
+
+    wait_until(lambda: app.get().status == 404, "the host to be forgotten")
+    left = [path for path in world.home.glob(f"*/{app.name}*") if path.parent.name not in ("locks", "routes")]
+    assert left == []
+    app.deploy({"version.txt": "born again"})
+    assert app.get().body == "born again"
+
+
+def test_key_added_over_ssh_logs_in_with_its_role(world: World) -> None:
+    key = world.user / "reader"
+    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], env=world.env, check=True)
+    public = key.with_suffix(".pub").read_text()
+
+    assert world.ssh("keys:add", "reader", "--role", "read", stdin=public).code == 0
+    assert "reader" in [known["name"] for known in world.ssh_json("keys")]
+    assert _as(world, key, "apps").code == 0
+    refused = _as(world, key, "apps:create", "not-mine")
+    assert refused.code == 3
+    assert "role" in refused.errors
+
+    assert world.ssh("keys:remove", "reader").code == 0
+    stranger = _as(world, key, "apps")
+    assert stranger.code == 255
+    assert "Permission denied" in stranger.errors
+
+
+def test_unknown_key_is_told_its_fingerprint_and_what_to_do(world: World) -> None:
+    key = world.user / "stranger"
+    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], env=world.env, check=True)
+    fingerprint = run(["ssh-keygen", "-lf", str(key)], env=world.env).output.split()[1]
+
+    refused = _as(world, key, "apps")
+
+    assert refused.code == 255
+    assert fingerprint in refused.errors
+    assert "keys:add" in refused.errors
+
+
+def test_config_change_makes_a_release_with_it(world: World, app: AppRepo) -> None:
+    release = world.ssh_json("apps:info", app.name)["release"]
+
+    assert app.ssh("config:set", "GREETING='hello there'", "EMPTY=").code == 0
+
+    seen = json.loads(app.get("/env").body)
+    assert (seen["GREETING"], seen["EMPTY"]) == ("hello there", "")
+    assert world.ssh_json("config", app.name) == {"EMPTY": "", "GREETING": "hello there"}
+    assert world.ssh("config:get", app.name, "GREETING").output == "hello there\n"
+    assert world.ssh_json("apps:info", app.name)["release"] == release + 1
+
+    assert app.ssh("config:unset", "GREETING", "EMPTY").code == 0
+    assert "GREETING" not in json.loads(app.get("/env").body)
+    assert app.ssh("config:unset", "GREETING").code == 1
+
+
+def test_config_values_are_sealed_on_the_disk(world: World, app: AppRepo) -> None:
+    assert app.ssh("config:set", "TOKEN=do-not-write-this-down", "--no-restart").code == 0
+
+    for path in (*world.home.glob("gitpaas.db*"), *world.root.glob("serve.*"), *world.home.glob("run/*.log")):
+        assert b"do-not-write-this-down" not in path.read_bytes(), path
+
+
+def test_ps_lists_and_scale_changes_what_runs(world: World, app: AppRepo) -> None:
+    assert app.ssh("ps:scale", "web=2", "worker=0").code == 0
+    wait_until(lambda: _running(app) == ["web.1", "web.2"], "two web instances and no worker")
+
+    assert app.ssh("ps:scale", "web=1", "worker=1").code == 0
+    wait_until(lambda: _running(app) == ["web.1", "worker.1"], "one of each")
+    assert "web.1" in app.ssh("ps").output
+
+
+def test_restart_replaces_the_instances(app: AppRepo) -> None:
+    before = app.get("/pid").body
+
+    assert app.ssh("ps:restart", "web").code == 0
+
+    assert app.get("/pid").body != before
+
+
+def test_stop_and_start(app: AppRepo) -> None:
+    assert app.ssh("ps:stop").code == 0
+    stopped = app.get()
+    assert stopped.status == 503
+    assert "stopped" in stopped.body.lower()
+
+    assert app.ssh("ps:start").code == 0
+    assert app.get().status == 200
+
+
+def test_maintenance_covers_the_app(app: AppRepo) -> None:
+    assert app.ssh("maintenance:on").code == 0
+    assert app.get().status == 503
+    assert "Retry-After" in app.get().headers
+
+    assert app.ssh("maintenance:off").code == 0
+    assert app.get().status == 200
+
+
+def test_logs_show_what_the_app_prints(world: World, app: AppRepo) -> None:
+    app.get("/print?text=a-line-of-mine")
+
+    wait_until(lambda: "a-line-of-mine" in app.ssh("logs").output, "the line in the logs")
+    assert "a-line-of-mine" in app.ssh("logs", "-p", "web").output
+    assert "a-line-of-mine" not in app.ssh("logs", "-p", "worker").output
+    assert len(app.ssh("logs", "-n", "1").output.splitlines()) == 1
+
+
+def test_logs_tail_follows_and_ends_with_its_client(world: World, app: AppRepo) -> None:
+    tail = world.popen_ssh("logs", app.name, "-t", "-n", "0")
+    try:
+        lines = _until_said(tail, app, "followed-line")
+        assert "followed-line" in lines
+    finally:
+        tail.kill()
+        tail.wait()
+
+
+def test_builds_and_their_output(world: World, app: AppRepo) -> None:
+    build = app.builds()[0]
+
+    assert build["state"] == "live"
+    output = app.ssh("builds:output", str(build["build"]))
+    assert re.search(rf"=====> {app.name} v\d+ deployed", output.output)
+    assert app.ssh("builds:output").output == output.output
+    assert app.ssh("builds:output", "-t").output == output.output
+
+
+def test_output_of_a_build_is_followed_to_its_end(world: World) -> None:
+    app = world.new_app(site() | {"Procfile": "release: echo halfway; sleep 2\nweb: exec python3 server.py\n"})
+    pushing = app.begin_push()
+    pushing.wait_for("halfway")
+
+    followed = app.ssh("builds:output", "-t")
+
+    assert followed.code == 0
+    assert f"{app.name} v1 deployed" in followed.output
+    assert pushing.end().code == 0
+
+
+def test_rollback_goes_back_and_forth(world: World) -> None:
+    app = world.new_app()
+    app.deploy()
+    app.deploy({"version.txt": "version 2"})
+
+    assert app.ssh("rollback").code == 0
+    assert app.get().body == "version 1"
+    assert app.ssh("rollback", "v2").code == 0
+    assert app.get().body == "version 2"
+
+    releases = world.ssh_json("releases", app.name)
+    assert [release["release"] for release in releases] == [4, 3, 2, 1]
+    assert releases[0]["state"] == "live"
+    assert app.ssh("rollback", "v99").code == 1
+
+
+def test_rebuild_makes_a_new_release_of_the_live_commit(world: World) -> None:
+    app = world.new_app()
+    app.deploy()
+
+    rebuilt = app.ssh("ps:rebuild")
+
+    assert rebuilt.code == 0, rebuilt
+    assert f"{app.name} v2 deployed" in rebuilt.output
+    assert app.get().body == "version 1"
+
+
+def test_open_version_and_help(world: World, app: AppRepo) -> None:
+    assert app.ssh("open").output == f"http://{app.name}.localhost:{world.http_port}\n"
+    assert re.match(r"gitpaas \d+\.\d+\.\d+", world.ssh("version").output)
+    overview = world.ssh("help").output
+    for command in ("apps:create", "config:set", "logs", "rollback"):
+        assert re.search(rf"^ +{command} +\w", overview, re.MULTILINE)
+    assert "--tail" in world.ssh("logs", "--help").output
+    assert world.ssh("help", "ps:scale").code == 0
+
+
+def test_wrong_names_suggest_the_near_ones(world: World, app: AppRepo) -> None:
+    wrong_command, wrong_app = world.ssh("lgos", app.name), world.ssh("logs", app.name + "x")
+
+    assert wrong_command.code == 2
+    assert "logs" in wrong_command.errors
+    assert wrong_app.code == 1
+    assert app.name in wrong_app.errors
+    assert "Traceback" not in wrong_command.errors + wrong_app.errors
+
+
+def test_local_commands_are_refused_over_ssh(world: World) -> None:
+    for command in ("serve", "init", "stop"):
+        assert world.ssh(command).code == 3
+    assert world.ssh("receive").code in (2, 3)
+    assert world.process is not None
+    assert world.process.poll() is None
+
+
+def test_no_shell_is_behind_the_door(world: World) -> None:
+    for words in (["$(touch /tmp/x)"], [";", "id"], ["/bin/sh"], ["apps", "&&", "id"], ["'"]):
+        answer = world.ssh(*words)
+        assert answer.code == 2, answer
+        assert "uid=" not in answer.output
+
+
+def test_status_on_the_machine(world: World) -> None:
+    status = world.gitpaas("status", "--format", "json")
+
+    assert status.code == 0
+    told = json.loads(status.output)
+    assert told["ssh"] == f"127.0.0.1:{world.ssh_port}"
+    assert world.process is not None
+    assert told["pid"] == world.process.pid
+
+
+def test_the_same_command_in_the_shell(world: World, app: AppRepo) -> None:
+    assert json.loads(world.gitpaas("releases", app.name, "--format", "json").output) == world.ssh_json(
+        "releases", app.name
+    )
+
+
+def test_commands_answer_within_a_moment_of_the_login(world: World, app: AppRepo) -> None:
+    """On a connection that is logged in already, so that only the command is measured."""
+    control = world.user / "control"
+    options = ["-F", str(world.ssh_config), "-o", f"ControlPath={control}"]
+    master = subprocess.Popen(["ssh", *options, "-MN", "paas"], env=world.env, stdin=subprocess.DEVNULL)
+    try:
+        wait_until(control.exists, "the shared connection")
+        took = []
+        for _ in range(5):
+            began = time.monotonic()
+            assert run(["ssh", *options, "paas", "apps:info", app.name], env=world.env).code == 0
+            took.append(time.monotonic() - began)
+    finally:
+        master.terminate()
+        master.wait()
+
+    assert min(took) < 0.1, took
+
+
+def _as(world: World, key: Path, *args: str) -> Result:
+    """`ssh paas ARGS` with another key."""
+    own = world.ssh_config.read_text().splitlines()
+    lines = [f"  IdentityFile {key}" if line.strip().startswith("IdentityFile") else line for line in own]
+    other = world.user / "other_config"
+    other.write_text("\n".join(lines) + "\n")
+    return run(["ssh", "-F", str(other), "paas", *args], env=world.env)
+
+
+def _running(app: AppRepo) -> list[str]:
+    instances = app.world.ssh_json("ps", app.name)["instances"]
+    return sorted(instance["name"] for instance in instances if instance["state"] == "running")
+
+
+def _until_said(tail: subprocess.Popen[str], app: AppRepo, text: str) -> str:
+    """Print `text` in the app until the follower shows it: it may not have begun to follow at the first."""
+    assert tail.stdout
+    os.set_blocking(tail.stdout.fileno(), False)
+    said = ""
+    deadline = time.monotonic() + 20
+    while text not in said and time.monotonic() < deadline:
+        app.get(f"/print?text={text}")
+        time.sleep(0.3)
+        said += tail.stdout.read() or ""
+    return said
