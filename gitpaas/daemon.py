@@ -228,7 +228,8 @@ def _log_to_stderr(config: Config) -> None:
     level = getattr(logging, config.log_level.upper(), logging.INFO)
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     logging.getLogger("paramiko").setLevel(logging.CRITICAL if level > logging.DEBUG else logging.DEBUG)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for chatty in ("dulwich", "httpx", "httpcore"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 def _server_pid(config: Config) -> int | None:

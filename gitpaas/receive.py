@@ -88,7 +88,7 @@ def _told(platform: Platform, build: Build, out: Output, work: Callable[[], obje
         return code
     except BaseException as error:
         queue.finish(platform, build, "failed", f"The platform failed: {error}")
-        out.warn(f"The platform failed, not your app ({type(error).__name__}: {error}). {_still(build.app)}")
+        out.warn(f"The platform failed, not your app. {_still(build.app)}")
         raise
     return 0
 

@@ -27,5 +27,11 @@ class Runtime(Protocol):
 
         CommandFailed after `timeout` seconds; nothing of it is left running then."""
 
+    def wait_for_exit(self, timeout: float) -> bool:
+        """Block until an instance ends (True), or `timeout` seconds are over or wake() was called (False)."""
+
+    def wake(self) -> None:
+        """End a wait_for_exit early, from any thread."""
+
     def missing(self) -> list[str]:
         """What this machine lacks for full isolation and limits, one sentence each; empty when all is there."""

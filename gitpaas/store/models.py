@@ -30,6 +30,7 @@ class Migration(Row):
 
 
 class Key(Row):
+    id = AutoField()
     name = CharField(unique=True)
     fingerprint = CharField(unique=True)  # SHA256:..., as ssh-keygen -l prints it
     line = TextField()  # "ssh-ed25519 AAAA...", without the comment
