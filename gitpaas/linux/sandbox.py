@@ -1,4 +1,4 @@
-"""What a sandbox holds, as the argument list that makes it. The work is done by launch.py, in its own process."""
+"""What a sandbox holds, as the argument list that makes it. The work is done by launch, in a process of its own."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from gitpaas import launch
 from gitpaas.linux.cgroups import Cgroup
-from gitpaas.linux.launch import CARRIED
 from gitpaas.values import Limits, Mount
 
-_LAUNCH = str(Path(__file__).with_name("launch.py"))
+_PACKAGES = str(Path(launch.__file__).parents[2])
 _SYSTEM = ("bin", "etc", "lib", "lib32", "lib64", "libx32", "nix", "opt", "sbin", "usr")
 _EMPTY = ("/home", "/root", "/run", "/var/empty", "/var/lib", "/var/log")
 _OPEN_TO_ALL = 0o001
@@ -49,11 +49,11 @@ def carry(env: Mapping[str, str]) -> dict[str, str]:
 
     The sandbox is made as root and outside; an LD_PRELOAD among an app's config vars must not act there.
     """
-    return {CARRIED + name: value for name, value in env.items()}
+    return {launch.CARRIED + name: value for name, value in env.items()}
 
 
 def launcher(argv: Sequence[str], steps: Sequence[str]) -> list[str]:
-    return [sys.executable, "-I", "-S", _LAUNCH, *steps, "--", *argv]
+    return [sys.executable, "-I", "-S", "-c", launch.START, _PACKAGES, *steps, "--", *argv]
 
 
 @cache
@@ -83,7 +83,7 @@ def limits(wanted: Limits, uid: int | None, group: Cgroup | None) -> Iterator[st
 
 
 def inside(sandbox: Sandbox, cwd: str) -> Iterator[str]:
-    """The steps of launch.py that make the sandbox and enter it."""
+    """The steps of launch that make the sandbox and enter it."""
     size = "" if sandbox.limits.memory is None else f",size={sandbox.limits.memory}"
     yield "root"
     yield from _system()
@@ -98,7 +98,7 @@ def inside(sandbox: Sandbox, cwd: str) -> Iterator[str]:
     yield from _mounts(sandbox.mounts)
     for path in _EMPTY:
         yield from ("directory", path)
-    yield from ("enter", str(sandbox.uid), cwd)
+    yield from ("enter", str(sandbox.uid), "chdir", cwd)
 
 
 def _system() -> Iterator[str]:

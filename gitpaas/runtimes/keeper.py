@@ -18,7 +18,7 @@ _READY = 30.0  # seconds until the program must run; it takes some 30 ms
 
 # $1 is the record, $2 is where the exit code goes, the rest is the instance. Standard input is a pipe to the
 # starter; a shell gives background commands /dev/null there instead, hence the detour over 3. The signals it
-# ignores are for the keeper: launch.py sets all of them back for the instance.
+# ignores are for the keeper: launch sets all of them back for the instance.
 _SCRIPT = """
 exec 3<&0 </dev/null
 trap '' HUP INT QUIT TERM
