@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from gitpaas.config import Config
 from gitpaas.output import Output
 from gitpaas.values import Artifact, BuildRequest, Detection
 
@@ -17,3 +19,9 @@ class Builder(Protocol):
     def detect(self, tree: Path) -> Detection | None: ...
 
     def build(self, request: BuildRequest, out: Output) -> Artifact: ...
+
+
+from gitpaas.builders.slug import SlugBuilder  # noqa: E402  (it is registered below the Protocol it follows)
+
+# The first that understands a tree builds it.
+BUILDERS: tuple[Callable[[Config], Builder], ...] = (SlugBuilder,)

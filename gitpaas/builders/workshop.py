@@ -1,0 +1,155 @@
+"""Where one build happens: runs the app's build steps with the app's own environment, user and time, live."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gitpaas import linux, shell
+from gitpaas.builders.blame import blame
+from gitpaas.config import Config
+from gitpaas.errors import BuildFailed, CommandFailed
+from gitpaas.linux import processes
+from gitpaas.output import Output
+from gitpaas.values import BuildRequest, Mount, Secret
+
+_NO_SANDBOX = 125  # how the launcher exits when it cannot make one
+_KILLS = 200  # rounds, 10 ms each
+BASE_PATH = "/usr/local/bin:/usr/bin:/bin"
+
+
+@dataclass(frozen=True)
+class Built:
+    """What one kind of app brings to the artifact."""
+
+    label: str
+    processes: Mapping[str, str] = field(default_factory=dict)  # for an app without a Procfile
+    path: tuple[str, ...] = ()  # directories of programs, in order, before the system's
+    env: Mapping[str, str] = field(default_factory=dict)
+    mounts: tuple[Mount, ...] = ()
+
+
+class Workshop:
+    """`app` is the tree as the app will see it: /app inside a sandbox, else the tree's own path."""
+
+    def __init__(self, config: Config, request: BuildRequest, out: Output) -> None:
+        self.config = config
+        self.request = request
+        self.out = out
+        self.tree = request.tree
+        self.confined = request.uid is not None and linux.can_confine()
+        self.app = "/app" if self.confined else str(request.tree)
+        self.system_path = BASE_PATH if self.confined else config.environ.get("PATH", BASE_PATH)
+        self._deadline = time.monotonic() + request.timeout
+        self._downloads = self.make(request.cache / "downloads")
+
+    def run(
+        self,
+        step: str,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        path: Sequence[str] = (),
+        mounts: Sequence[Mount] = (),
+    ) -> None:
+        """One step in the tree, its lines shown as they come. BuildFailed names the step by `step`."""
+        env = {**self._environment(path), **(env or {})}
+        try:
+            finished = self._finish(argv, env, mounts)
+        except CommandFailed as error:
+            if error.code == shell.TIMED_OUT:
+                error = CommandFailed(
+                    f"{step} was still running after {self.request.timeout:g} seconds", code=error.code, tail=error.tail
+                )
+            raise BuildFailed(error.message, step=step, tail=error.tail[-15:], hint=error.hint) from error
+        if self.confined and finished.code == _NO_SANDBOX:
+            raise CommandFailed(f"{step} could not be started in its sandbox", code=finished.code, tail=finished.tail)
+        if finished.code:
+            raise blame(step, finished)
+
+    def write(self, name: str, text: str) -> None:
+        """A file of our own in the slug, written by the app's user: the app's code may have put links in its way."""
+        script = 'mkdir -p "$(dirname "$0")" && printf %s "$1" > "$0"'
+        self.run(f"writing {name}", ["/bin/sh", "-c", script, name, text])
+
+    def left(self) -> float:
+        """Seconds the build still has. BuildFailed when there are none."""
+        if (left := self._deadline - time.monotonic()) > 0:
+            return left
+        raise BuildFailed(f"The build took longer than {self.request.timeout:g} seconds", step="build")
+
+    def make(self, directory: Path) -> Path:
+        """A directory that belongs to the app's user. Its parent is never one the app's own code can write in."""
+        directory.mkdir(parents=True, exist_ok=True, mode=0o755)
+        if self.request.uid is not None:
+            os.chown(directory, self.request.uid, self.request.uid, follow_symlinks=False)
+        return directory
+
+    def _finish(self, argv: Sequence[str], env: Mapping[str, str], mounts: Sequence[Mount]) -> shell.Finished:
+        timeout, uid = self.left(), self.request.uid
+        if not self.confined or uid is None:
+            return shell.run(argv, env=env, cwd=self.tree, timeout=timeout, on_line=self.out.detail)
+        downloads = same(self._downloads, writable=True)
+        every = tuple(dict.fromkeys((downloads, *mounts)))
+        sandbox = linux.Sandbox(uid, self.tree, writable=True, mounts=every, limits=self.request.limits)
+        with self._group() as group:
+            argv, env = linux.confine(argv, sandbox, group=group), linux.carry(env)
+            return shell.run(argv, env=env, timeout=timeout, on_line=self.out.detail)
+
+    @contextmanager
+    def _group(self) -> Iterator[linux.Cgroup | None]:
+        """Limits for all of a step's processes together, and the certainty that none outlives it."""
+        group = linux.cgroup(f"build-{self.request.app}-{self.request.build}")
+        if group is None:
+            yield None
+            return
+        group.create(self.request.limits)
+        try:
+            yield group
+        finally:
+            _end(group)
+            group.remove()
+
+    def _environment(self, path: Sequence[str]) -> dict[str, str]:
+        """Config vars, and over them what a build needs to be its own; nothing of the server's."""
+        given = {k: v.reveal() if isinstance(v, Secret) else v for k, v in self.request.env.items()}
+        return given | {
+            "PATH": ":".join((*path, self.system_path)),
+            "HOME": self.app,
+            "LANG": "C.UTF-8",
+            "SOURCE_VERSION": self.request.commit,  # Heroku's name for it
+            "GIT_TERMINAL_PROMPT": "0",
+            "UV_CACHE_DIR": str(self._downloads / "uv"),
+            "UV_NO_PROGRESS": "1",
+            "UV_PYTHON_DOWNLOADS": "never",
+            # Across the mounts of a sandbox no file can be linked; a copy is also safe from what later builds write.
+            **({"UV_LINK_MODE": "copy"} if self.confined else {}),
+            "UV_COMPILE_BYTECODE": "1",  # what runs later cannot write beside its modules
+            "npm_config_cache": str(self._downloads / "npm"),
+            "npm_config_audit": "false",
+            "npm_config_fund": "false",
+            "npm_config_progress": "false",
+            "npm_config_update_notifier": "false",
+        }
+
+
+def _end(group: linux.Cgroup) -> None:
+    """Kill what a step left running: it could still write where the next step reads."""
+    group.forbid_forks()
+    for _ in range(_KILLS):
+        alive = [process for process in group.members() if process.is_alive()]
+        if not alive:
+            return
+        for process in alive:
+            processes.send(process, signal.SIGKILL)
+        time.sleep(0.01)
+
+
+def same(path: str | Path, *, writable: bool = False) -> Mount:
+    """A host path shown at the very same path."""
+    return Mount(str(path), str(path), writable)

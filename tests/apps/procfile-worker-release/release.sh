@@ -1,0 +1,1 @@
+echo "the release phase ran for release ${GITPAAS_RELEASE:-none}"

@@ -1,0 +1,2 @@
+echo "the worker works"
+while :; do sleep 1; done
