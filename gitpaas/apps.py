@@ -77,7 +77,7 @@ def stored_message(app: App | None, refs: Sequence[str]) -> str:
 def destroy(platform: Platform, app: App) -> None:
     """Stop it, forget its host, and remove everything it had. Conflict while a build of it runs."""
     name = app.name
-    with locks.held(platform.config.live_lock(name)):
+    with locks.held(platform.config.rollout_lock(name)), locks.held(platform.config.live_lock(name)):
         with platform.store.transaction():
             for build in Build.select().where(Build.app == app, Build.finished_at.is_null()):
                 if locks.is_held(platform.config.build_lock(build.id)):

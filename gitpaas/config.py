@@ -175,8 +175,12 @@ class Config:
         """Held by the process that runs the build, for as long as it lives."""
         return self.locks / "builds" / str(build)
 
+    def rollout_lock(self, app: str) -> Path:
+        """Held while new instances of an app are started and waited for: one change of what runs at a time."""
+        return self.locks / "rollout" / app
+
     def live_lock(self, app: str) -> Path:
-        """Held while an app's instances and route are being changed: short, never during a build."""
+        """Held for the moments in which an app's route and live release change. Taken after rollout_lock."""
         return self.locks / "live" / app
 
     def host(self, app: str) -> str:

@@ -1,7 +1,7 @@
 """Make what runs match what is intended: at start-up, after each change, when an instance ends, and every second.
 
-Everything here is safe to run twice and safe to be killed in. An app whose live lock is held is being changed by
-somebody right now; it is left alone until the next round.
+Everything here is safe to run twice and safe to be killed in. While somebody rolls out a change of an app (its rollout
+lock is held), what serves is kept alive and routed, and nothing is retired: the new instances are not live yet.
 """
 
 from __future__ import annotations
@@ -58,11 +58,15 @@ class Reconciler:
             queue.bury_dead(self._platform, intent.app)
         if intent is not None and _is_settled(intent, _plan(intent, instances, route), route):
             return
-        with locks.held(self._platform.config.live_lock(name), wait=False) as mine:
-            if mine:
-                self._mend(name)
+        config = self._platform.config
+        with (
+            locks.held(config.rollout_lock(name), wait=False) as is_quiet,
+            locks.held(config.live_lock(name), wait=False) as is_mine,
+        ):
+            if is_mine:
+                self._mend(name, is_quiet)
 
-    def _mend(self, name: str) -> None:
+    def _mend(self, name: str, is_quiet: bool) -> None:
         """With the lock: look again, since it may all have changed, and act."""
         intent, host = releases.intent(name), self._platform.config.host(name)
         instances = self._platform.runtime.running(name)
@@ -72,10 +76,11 @@ class Reconciler:
             return
         route: Route = self._platform.router.routes().get(host)
         todo = _plan(intent, instances, route)
-        for instance in todo.retire:
+        for instance in todo.retire if is_quiet else ():
             self._retire(instance)
         for missing in todo.missing:
-            self._start_when_due(intent, missing)
+            if is_quiet or missing.last is not None:
+                self._start_when_due(intent, missing)
         self._route(intent, host, _plan(intent, self._platform.runtime.running(name), route), route)
         self._platform.router.hold(host, intent.app.maintenance)
 

@@ -40,12 +40,11 @@ def roll_out(platform: Platform, app: App, release: Release, out: Output) -> Non
 
 def renew(platform: Platform, app: App, release: Release, out: Output, process: str | None) -> None:
     """Fresh instances of the live release in place of the running ones (of one process type when given)."""
-    with locks.held(platform.config.live_lock(app.name)):
+    with locks.held(platform.config.rollout_lock(app.name)):
         fresh = start_all(platform, app, release, out, only=process)
-        with _stopped_unless_healthy(platform, release, fresh, out):
-            pass
-        if process in (None, "web"):
-            point(platform, app, fresh)
+        with _stopped_unless_healthy(platform, release, fresh, out), locks.held(platform.config.live_lock(app.name)):
+            if process in (None, "web"):
+                point(platform, app, fresh)
     wake(platform.config)
 
 
@@ -54,7 +53,7 @@ def settle(platform: Platform, app: App, out: Output) -> None:
     app = App.get_by_id(app.id)
     release = releases.live(app)
     if release is not None:
-        with locks.held(platform.config.live_lock(app.name)):
+        with locks.held(platform.config.rollout_lock(app.name)):
             _fill(platform, app, release, out)
     wake(platform.config)
 
@@ -165,10 +164,10 @@ def _fill(platform: Platform, app: App, release: Release, out: Output) -> None:
     addresses = set() if isinstance(routed, str) else set(routed)
     todo = plan(release.number, _wanted(app, release), platform.runtime.running(app.name), addresses)
     fresh = _start(platform, app, release, [(m.process, m.number) for m in todo.missing], out)
-    with _stopped_unless_healthy(platform, release, fresh, out):
-        for ended in filter(None, (m.last for m in todo.missing)):
-            platform.runtime.stop(ended, grace=0)
-    point(platform, app, [*(i for i in todo.keep if i.address in addresses), *fresh])
+    with _stopped_unless_healthy(platform, release, fresh, out), locks.held(platform.config.live_lock(app.name)):
+        point(platform, app, [*(i for i in todo.keep if i.address in addresses), *fresh])
+    for ended in filter(None, (m.last for m in todo.missing)):
+        platform.runtime.stop(ended, grace=0)
 
 
 def _lives(platform: Platform, instance: Instance) -> bool:
