@@ -1,0 +1,149 @@
+"""One client, from its first byte to its last: strong algorithms, bounded buffers, a few sessions at a time."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, ClassVar, cast
+
+from paramiko.channel import Channel
+from paramiko.common import MSG_CHANNEL_REQUEST, cMSG_USERAUTH_BANNER
+from paramiko.message import Message
+from paramiko.ssh_exception import SSHException
+from paramiko.transport import Transport
+
+from gitpaas.ssh.door import Authentication, Door
+from gitpaas.ssh.keys import PublicKey
+from gitpaas.ssh.services import Services
+from gitpaas.ssh.session import Session
+from gitpaas.ssh.transport import Packetizer, Pipe
+
+_log = logging.getLogger(__name__)
+
+_WINDOW = 2 * 1024 * 1024  # bytes a client may send before we have taken them
+_PACKET = 32 * 1024
+_SESSIONS = 8  # of one connection at the same time
+_KEEPALIVE = 30  # seconds of silence until we send something that a gone client cannot acknowledge
+_DEAD = 120_000  # milliseconds without an acknowledgement until the kernel gives the connection up
+_GCM = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
+_CTR = ("aes256-ctr", "aes192-ctr", "aes128-ctr")
+_KEX = ("mlkem768x25519-sha256", "curve25519-sha256@libssh.org", "ecdh-sha2-nistp256", "ecdh-sha2-nistp384")
+
+
+class Connection(Transport):
+    """A paramiko transport in server mode. The overridden names are its hooks; it has no public ones for these."""
+
+    _active_check_timeout = 5.0  # how often an idle one wakes up; disconnect() wakes it at once
+    _preferred_keys = ("ssh-ed25519",)
+    _preferred_macs = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com")
+    _preferred_kex = tuple(name for name in _KEX if name in cast(Any, Transport)._kex_info)
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        address: str,
+        services: Services,
+        on_login: Callable[[Connection], None],
+        on_end: Callable[[Connection], None],
+    ) -> None:
+        super().__init__(sock, _WINDOW, _PACKET, packetizer_class=Packetizer)
+        self.address = address
+        self.key: PublicKey | None = None  # the one that logged in
+        self._services = services
+        self._on_login = on_login
+        self._on_end = on_end
+        self._sessions: dict[int, Session] = {}
+        self._door = Door(self, services)
+        _tune(sock)
+
+    @property
+    def preferred_ciphers(self) -> tuple[str, ...]:
+        # The client's order decides, and OpenSSH puts AES-GCM last although it is the quickest here by far.
+        return _GCM if self.remote_version.startswith("SSH-2.0-OpenSSH_") else _GCM + _CTR
+
+    def serve(self) -> None:
+        """Start the connection's thread and return at once."""
+        self.set_keepalive(_KEEPALIVE)
+        self.start_server(event=threading.Event(), server=self._door)
+
+    def disconnect(self) -> None:
+        """Cut it off, from any thread, without waiting."""
+        self.active = False
+        self.packetizer.close()
+
+    def run(self) -> None:
+        try:
+            super().run()
+        finally:
+            for session in list(self._sessions.values()):
+                session.leave()
+            self._on_end(self)
+            self._tell_the_log()
+
+    def has_room(self) -> bool:
+        return len(self._sessions) < _SESSIONS
+
+    def session(self, channel: Channel) -> Session:
+        return self._sessions[channel.chanid]
+
+    def forget(self, session: Session) -> None:
+        self._sessions.pop(session.channel.chanid, None)
+
+    def show_banner(self, text: str) -> None:
+        """Lines that a client shows while it logs in (RFC 4252, 5.4)."""
+        message = Message()
+        message.add_byte(cMSG_USERAUTH_BANNER)
+        message.add_string(text)
+        message.add_string("en")
+        cast(Any, self)._send_message(message)
+
+    def _queue_incoming_channel(self, channel: Channel) -> None:
+        """A new channel. paramiko would keep it for an accept() that never comes."""
+        channel.in_buffer = cast(Any, Pipe(_WINDOW + 2 * _PACKET))
+        channel.in_stderr_buffer = cast(Any, Pipe(_PACKET))
+        self._sessions[channel.chanid] = Session(channel, self, self._services)
+
+    def _unlink_channel(self, chanid: int) -> None:
+        """The client has closed a channel."""
+        cast(Any, super())._unlink_channel(chanid)
+        if (session := self._sessions.get(chanid)) is not None:
+            session.leave()
+
+    def _answer(self, channel: Channel, message: Message) -> None:
+        """Answer a request first, then begin: an exit status must never overtake the answer."""
+        cast(Any, channel)._handle_request(message)
+        if (session := self._sessions.get(channel.chanid)) is not None:
+            session.begin()
+
+    _channel_handler_table: ClassVar = {
+        **cast(Any, Transport)._channel_handler_table,
+        MSG_CHANNEL_REQUEST: lambda channel, message: channel.transport._answer(channel, message),
+    }
+
+    def _parse_newkeys(self, message: Message) -> None:
+        if self.auth_handler is None:
+            self.auth_handler = Authentication(self)
+        cast(Any, super())._parse_newkeys(message)
+
+    def _auth_trigger(self) -> None:
+        cast(Any, super())._auth_trigger()
+        cast(Packetizer, self.packetizer).logged_in = True
+        self._door.has_let_in()
+        self._on_login(self)
+
+    def _tell_the_log(self) -> None:
+        error = self.saved_exception
+        if isinstance(error, SSHException):
+            _log.info("%s: %s", self.address, error)
+        elif error is not None and not isinstance(error, EOFError | OSError):
+            _log.error("%s: the connection failed", self.address, exc_info=error)
+
+
+def _tune(sock: socket.socket) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    with suppress(OSError, AttributeError):  # Linux only
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD)

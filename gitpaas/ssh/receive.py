@@ -1,0 +1,223 @@
+"""git's receive-pack as the client sees it: dulwich reads and writes the protocol, push.py does what is asked.
+
+gitprotocol-pack(5), "Pushing Data To a Server", and gitprotocol-capabilities(5).
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from typing import cast
+
+from dulwich.errors import GitProtocolError
+from dulwich.protocol import (
+    CAPABILITY_ATOMIC,
+    CAPABILITY_DELETE_REFS,
+    CAPABILITY_OFS_DELTA,
+    CAPABILITY_PUSH_OPTIONS,
+    CAPABILITY_QUIET,
+    CAPABILITY_REPORT_STATUS,
+    CAPABILITY_SIDE_BAND_64K,
+    SIDE_BAND_CHANNEL_PROGRESS,
+    Protocol,
+    capability_object_format,
+    extract_capabilities,
+)
+from dulwich.repo import MemoryRepo, Repo
+from dulwich.server import Backend, BackendRepo, ReceivePackHandler
+
+from gitpaas import __version__
+from gitpaas.repository import HIDDEN_PREFIXES
+from gitpaas.ssh import push
+from gitpaas.ssh.children import git_env
+from gitpaas.ssh.refs import Command
+from gitpaas.ssh.services import Services
+from gitpaas.ssh.shallow import read_shallow
+from gitpaas.ssh.wire import Wire
+from gitpaas.values import Actor
+
+_MOST_COMMANDS = 16 * 1024 * 1024  # bytes of ref commands: some 100,000 refs
+_MOST_OPTIONS = 64 * 1024
+_HAVES = 8  # commits of builds offered as a base, so that a failed push need not be sent twice
+_LENGTHS = {"sha1": 40, "sha256": 64}
+_KEEP_ALIVE = b"0005\x01"  # an empty packet on sideband 1, as git's own receive-pack sends
+
+
+class PushHandler(ReceivePackHandler):
+    """One push. GitProtocolError when the client does not keep to the protocol, OSError when it has gone."""
+
+    def __init__(self, wire: Wire, app: str, actor: Actor, services: Services) -> None:
+        self._wire = wire
+        self._app = app
+        self._actor = actor
+        self._services = services
+        self._path = services.config.repository(app)
+        self._exists = services.apps.exists(app)
+        super().__init__(_Repositories(self._exists), [str(self._path)], Protocol(wire.read, wire.write))
+
+    def capabilities(self) -> Iterable[bytes]:
+        formats = [self._format] if self._exists else ["sha1", "sha256"]
+        return [
+            CAPABILITY_REPORT_STATUS,
+            CAPABILITY_DELETE_REFS,
+            CAPABILITY_SIDE_BAND_64K,
+            CAPABILITY_QUIET,
+            CAPABILITY_ATOMIC,
+            CAPABILITY_OFS_DELTA,
+            CAPABILITY_PUSH_OPTIONS,
+            *(capability_object_format(name) for name in formats),
+            b"agent=gitpaas/" + __version__.encode(),
+        ]
+
+    def handle(self) -> None:
+        self._advertise()
+        commands, shallow = self._read_commands()
+        if not commands:  # up to date, or --dry-run
+            if notice := self._services.apps.live_notice(self._app):
+                self._wire.tell(f"{notice}\n")
+            return
+        options = self._read_options() if self.has_capability(CAPABILITY_PUSH_OPTIONS) else ()
+        self._report_push(
+            push.take(
+                push.Push(
+                    app=self._app,
+                    repository=self._path,
+                    actor=self._actor,
+                    commands=commands,
+                    shallow=shallow,
+                    options=options,
+                    atomic=self.has_capability(CAPABILITY_ATOMIC),
+                    object_format=self._agreed_format(),
+                ),
+                self,
+                self._services,
+            )
+        )
+
+    # What push.take() may ask of the client (push.Client).
+
+    def receive(self) -> bytes:
+        return self._wire.receive(self.keep_alive)
+
+    def interrupt(self, on: bool) -> None:
+        self._wire.interrupt(on)
+
+    def tell(self, data: bytes) -> None:
+        """Lines for the person who pushes: `remote: ...`."""
+        if self.has_capability(CAPABILITY_SIDE_BAND_64K):
+            self.proto.write_sideband(SIDE_BAND_CHANNEL_PROGRESS, data)
+            self._wire.flush()
+
+    def keep_alive(self) -> None:
+        if self._client_capabilities is not None and self.has_capability(CAPABILITY_SIDE_BAND_64K):
+            self._wire.write(_KEEP_ALIVE)
+            self._wire.flush()
+
+    def is_gone(self) -> bool:
+        return self._wire.is_gone
+
+    @property
+    def _format(self) -> str:
+        return self.repo.object_format.name
+
+    def _advertise(self) -> None:
+        refs, haves = _list_refs(self._path) if self._exists else ([], [])
+        zero = b"0" * self.repo.object_format.hex_length
+        first, *rest = [*refs, *((value, b".have") for value in haves)] or [(zero, b"capabilities^{}")]
+        self.proto.write_pkt_line(first[0] + b" " + first[1] + b"\0" + b" ".join(self.capabilities()) + b"\n")
+        for value, name in rest:
+            self.proto.write_pkt_line(value + b" " + name + b"\n")
+        for commit in read_shallow(self._path):
+            self.proto.write_pkt_line(f"shallow {commit}\n".encode())
+        self.proto.write_pkt_line(None)
+        self._wire.flush()
+
+    def _read_commands(self) -> tuple[list[Command], list[str]]:
+        """Ref commands, and the boundary of a shallow clone (`shallow <commit>` lines among them)."""
+        commands: list[Command] = []
+        shallow: list[str] = []
+        room = _MOST_COMMANDS
+        while (line := self.proto.read_pkt_line()) is not None:
+            room -= len(line)
+            if room < 0:
+                raise GitProtocolError("too many refs in one push")
+            if line.startswith(b"shallow "):
+                shallow.append(self._object_id(line[8:].strip()))
+                continue
+            if self._client_capabilities is None:
+                line, capabilities = extract_capabilities(line)
+                self.set_client_capabilities(capabilities)
+            commands.append(self._command(line.rstrip(b"\n")))
+        return commands, shallow
+
+    def _command(self, line: bytes) -> Command:
+        parts = line.split(b" ", 2)
+        if len(parts) != 3:
+            raise GitProtocolError("not a ref command")
+        return Command(self._object_id(parts[0]), self._object_id(parts[1]), parts[2].decode("utf-8", "replace"))
+
+    def _object_id(self, text: bytes) -> str:
+        # `shallow` lines may come before the client has said which of the two it speaks.
+        lengths = [_LENGTHS[self._agreed_format()]] if self._client_capabilities else _LENGTHS.values()
+        if len(text) not in lengths or text.strip(b"0123456789abcdef"):
+            raise GitProtocolError("not an object id")
+        return text.decode()
+
+    def _agreed_format(self) -> str:
+        """What the client wants; a client that does not say wants what was advertised first."""
+        for name in ("sha1", "sha256"):
+            if self._client_capabilities and capability_object_format(name) in self._client_capabilities:
+                return name
+        return self._format
+
+    def _read_options(self) -> tuple[str, ...]:
+        options: list[str] = []
+        room = _MOST_OPTIONS
+        while (line := self.proto.read_pkt_line()) is not None:
+            room -= len(line) + 64
+            if room < 0 or b"\0" in line:
+                raise GitProtocolError("too many or unusable push options")
+            options.append(line.rstrip(b"\n").decode("utf-8", "replace"))
+        return tuple(options)
+
+    def _report_push(self, report: push.Report) -> None:
+        if self.has_capability(CAPABILITY_REPORT_STATUS):
+            lines = [(command.name, reason or "ok") for command, reason in report.verdicts]
+            status = [("unpack", report.unpack), *lines]
+            self._report_status([(name.encode(), reason.encode()) for name, reason in status])
+        elif self.has_capability(CAPABILITY_SIDE_BAND_64K):
+            self.proto.write_pkt_line(None)
+        self._wire.flush()
+
+
+class _Repositories(Backend):
+    """The bare repository, or an empty one as long as the app does not exist."""
+
+    def __init__(self, exists: bool) -> None:
+        self._exists = exists
+
+    def open_repository(self, path: str) -> BackendRepo:
+        if not self._exists:
+            return cast(BackendRepo, MemoryRepo())
+        with Repo(path) as repo:  # only its object format is asked for; all work is git's
+            return repo
+
+
+def _list_refs(repository: Path) -> tuple[list[tuple[bytes, bytes]], list[bytes]]:
+    """(value, name) of every ref that clients may see, and the values of the newest hidden ones."""
+    listing = subprocess.run(
+        ["git", f"--git-dir={repository}", "for-each-ref", "--format=%(objectname) %(refname)"],
+        stdout=subprocess.PIPE,
+        env=git_env(),
+        check=True,
+        start_new_session=True,
+    ).stdout
+    hidden = tuple(prefix.encode() for prefix in HIDDEN_PREFIXES)
+    refs: list[tuple[bytes, bytes]] = []
+    ours: list[tuple[bytes, bytes]] = []
+    for line in listing.splitlines():
+        value, _, name = line.partition(b" ")
+        (ours if name.startswith(hidden) else refs).append((value, name))
+    ours.sort(key=lambda pair: (len(pair[1]), pair[1]))  # by number: refs/builds/9 before refs/builds/10
+    return refs, list(dict.fromkeys(value for value, _ in ours[-_HAVES:]))

@@ -1,0 +1,44 @@
+"""What sessions lean on: the settings, the keys, the apps, and how to run a command. Built once by the server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gitpaas.config import Config
+from gitpaas.output import Console
+from gitpaas.ssh.children import Orphans
+from gitpaas.ssh.keys import Keyring
+from gitpaas.ssh.strangers import Strangers
+from gitpaas.values import Actor
+
+Execute = Callable[[Sequence[str], Actor, Console], int]
+
+
+class Apps(Protocol):
+    """What a push and a fetch need to know of apps."""
+
+    def exists(self, name: str) -> bool: ...
+
+    def for_push(self, name: str, actor: Actor, object_format: str) -> None:
+        """Make the app and its bare repository when they are not there yet. NotAllowed when this key may not."""
+
+    def deploy_ref(self, name: str, refs: Sequence[str]) -> str | None:
+        """The full ref among `refs` that a push deploys, or None."""
+
+    def stored_message(self, name: str, refs: Sequence[str]) -> str:
+        """What a push of other branches is told."""
+
+    def live_notice(self, name: str) -> str | None:
+        """What a push with nothing to push is told, or None when nothing is live."""
+
+
+@dataclass(frozen=True)
+class Services:
+    config: Config
+    keyring: Keyring
+    apps: Apps
+    execute: Execute
+    strangers: Strangers = field(default_factory=Strangers)
+    orphans: Orphans = field(default_factory=Orphans)

@@ -1,0 +1,170 @@
+"""One session of a connection: a command, or git. Its thread, its environment, its one exit status."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shlex
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, cast
+
+from paramiko.channel import Channel
+from paramiko.ssh_exception import SSHException
+
+from gitpaas.errors import GitpaasError, NotAllowed, UsageError
+from gitpaas.ssh.console import Terminal
+from gitpaas.ssh.services import Services
+from gitpaas.ssh.transport import Pipe
+from gitpaas.values import ROLES, Actor
+
+if TYPE_CHECKING:
+    from gitpaas.ssh.connection import Connection
+
+_log = logging.getLogger(__name__)
+
+_GIT_PROTOCOL = re.compile(rb"version=[0-2](:[a-z0-9=:-]*)?")
+_GIT = re.compile(r"git[ -](receive-pack|upload-pack|upload-archive)(\s|$)")
+_LEFT = 130  # the exit status after Ctrl-C, as a shell has it
+
+
+class Session:
+    """Requests come on the connection's thread; begin() starts the session's own."""
+
+    def __init__(self, channel: Channel, connection: Connection, services: Services) -> None:
+        self.channel = channel
+        self.git_protocol: str | None = None
+        self._connection = connection
+        self._services = services
+        self._command: bytes | None = None
+        self._started = False
+        self._width = 80
+        self._tty = False
+        self._left = threading.Event()
+        self._ending = threading.Lock()
+        self._ended = False
+
+    def set_variable(self, name: bytes, value: bytes) -> bool:
+        """An environment variable: only the two that mean something here are taken."""
+        if name == b"GIT_PROTOCOL" and _GIT_PROTOCOL.fullmatch(value):
+            self.git_protocol = value.decode()
+            return True
+        if name == b"COLUMNS" and re.fullmatch(rb"[1-9]\d{0,3}", value):
+            return self.set_width(int(value))
+        return False
+
+    def set_terminal(self, width: int) -> bool:
+        self._tty = True
+        self._pipe.watch = self._watch_for_interrupt
+        return self.set_width(width)
+
+    def set_width(self, width: int) -> bool:
+        if width:  # a terminal that does not know its size says 0
+            self._width = width
+        return True
+
+    def set_command(self, command: bytes) -> bool:
+        """What to run; one a session."""
+        if self._command is not None:
+            return False
+        self._command = command
+        return True
+
+    def begin(self) -> None:
+        """Run the command that was asked for, once."""
+        if self._command is not None and not self._started:
+            self._started = True
+            threading.Thread(target=self._run, args=(self._command,), name="ssh session", daemon=True).start()
+
+    def leave(self) -> None:
+        """The client has closed the channel or is gone."""
+        self._left.set()
+        if not self._started:
+            self._connection.forget(self)
+
+    @property
+    def _pipe(self) -> Pipe:
+        return cast(Pipe, self.channel.in_buffer)
+
+    def _watch_for_interrupt(self, data: bytes) -> None:
+        """Ctrl-C: what runs goes on if it must, the person at the keyboard does not wait for it."""
+        if b"\x03" in data and not self._left.is_set():
+            self._left.set()
+            self._pipe.interrupt()
+            self._hang_up(_LEFT)
+
+    def _run(self, command: bytes) -> None:
+        code = 1
+        try:
+            code = self._guarded(lambda: self._dispatch(_text(command), self._actor()))
+        finally:
+            self._hang_up(code)
+            self._connection.forget(self)
+
+    def _guarded(self, work: Callable[[], int]) -> int:
+        """Every ending becomes an exit status, every error one that its reader understands."""
+        try:
+            return work()
+        except GitpaasError as error:
+            self._complain(error.message, error.hint)
+            return error.exit_code
+        except (OSError, EOFError, SSHException) as error:
+            if not self._is_gone():
+                _log.exception("%s: a session failed", self._connection.address)
+                self._complain("Something went wrong on the server; its log has the details.", None)
+            _log.debug("%s: client gone: %r", self._connection.address, error)
+        except Exception:
+            _log.exception("%s: a session failed", self._connection.address)
+            self._complain("Something went wrong on the server; its log has the details.", None)
+        return 1
+
+    def _dispatch(self, line: str, actor: Actor) -> int:
+        if _GIT.match(line):
+            from gitpaas.ssh import git  # late: dulwich, only once somebody pushes
+
+            return git.serve(self.channel, _words(line), actor, self._services, self.git_protocol)
+        terminal = Terminal(self.channel, self._is_gone, tty=self._tty)
+        return self._services.execute(_words(line), actor, terminal.console(self._width))
+
+    def _actor(self) -> Actor:
+        """Asked anew for each session: a connection may live longer than its key."""
+        key = self._connection.key
+        row = self._services.keyring.find(key) if key is not None else None
+        if row is None or row.role not in ROLES:
+            raise NotAllowed("Your key has been removed from this server.")
+        self._services.keyring.note_use(row)
+        return Actor(row.name, row.role, row.name, self._connection.address)
+
+    def _is_gone(self) -> bool:
+        return self._left.is_set() or self.channel.closed or not self._connection.is_active()
+
+    def _complain(self, message: str, hint: str | None) -> None:
+        end = "\r\n" if self._tty else "\n"
+        text = "".join(f" !     {line}{end}" for line in [*message.splitlines(), *(hint or "").splitlines()])
+        with suppress(OSError, EOFError, SSHException):
+            self.channel.sendall_stderr(text.encode())
+
+    def _hang_up(self, code: int) -> None:
+        with self._ending:
+            ended, self._ended = self._ended, True
+        if ended or self.channel.closed:
+            return
+        with suppress(OSError, EOFError, SSHException):
+            self.channel.send_exit_status(code)
+            self.channel.close()
+
+
+def _text(command: bytes) -> str:
+    try:
+        return command.decode()
+    except UnicodeDecodeError:
+        raise UsageError("That command is not UTF-8 text.") from None
+
+
+def _words(line: str) -> list[str]:
+    """Split as a shell would, and nothing else that a shell would do."""
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        raise UsageError(f"That command cannot be read: {error}.", "Check its quotes.") from None
