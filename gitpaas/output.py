@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 
+_SHOWN = 0.005  # seconds; a step that had nothing to do is not worth a word
+
+
 class Sink(Protocol):
     """Where finished bytes go: a build's log file, the hook's stdout, a list in a test."""
 
@@ -70,7 +73,7 @@ class Laps:
         self._laps.append((name, time.monotonic() - begin))
 
     def __str__(self) -> str:
-        inner = ", ".join(f"{name} {seconds(value)}" for name, value in self._laps)
+        inner = ", ".join(f"{name} {seconds(value)}" for name, value in self._laps if value >= _SHOWN)
         return f"{seconds(time.monotonic() - self._begin)} ({inner})"
 
 
