@@ -6,11 +6,12 @@ gitprotocol-pack(5), "Pushing Data To a Server", and gitprotocol-capabilities(5)
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
-from dulwich.errors import GitProtocolError
+from dulwich.errors import GitProtocolError, HangupException
 from dulwich.protocol import (
     CAPABILITY_ATOMIC,
     CAPABILITY_DELETE_REFS,
@@ -44,7 +45,7 @@ _LENGTHS = {"sha1": 40, "sha256": 64}
 _KEEP_ALIVE = b"0005\x01"  # an empty packet on sideband 1, as git's own receive-pack sends
 
 
-class PushHandler(ReceivePackHandler):
+class PushHandler(ReceivePackHandler, Backend):
     """One push. GitProtocolError when the client does not keep to the protocol, OSError when it has gone."""
 
     def __init__(self, wire: Wire, app: str, actor: Actor, services: Services) -> None:
@@ -54,10 +55,19 @@ class PushHandler(ReceivePackHandler):
         self._services = services
         self._path = services.config.repository(app)
         self._exists = services.apps.exists(app)
-        super().__init__(_Repositories(self._exists), [str(self._path)], Protocol(wire.read, wire.write))
+        self._formats = services.new_apps.formats(app)
+        super().__init__(self, [str(self._path)], Protocol(wire.read, wire.write))
+        if self._exists:
+            self._formats = [self.repo.object_format.name]
+
+    def open_repository(self, path: str) -> BackendRepo:
+        """dulwich's Backend: the bare repository, or an empty one while there is none. All work on it is git's."""
+        if not self._exists:
+            return cast(BackendRepo, MemoryRepo())
+        with Repo(path) as repo:
+            return repo
 
     def capabilities(self) -> Iterable[bytes]:
-        formats = [self._format] if self._exists else ["sha1", "sha256"]
         return [
             CAPABILITY_REPORT_STATUS,
             CAPABILITY_DELETE_REFS,
@@ -66,13 +76,15 @@ class PushHandler(ReceivePackHandler):
             CAPABILITY_ATOMIC,
             CAPABILITY_OFS_DELTA,
             CAPABILITY_PUSH_OPTIONS,
-            *(capability_object_format(name) for name in formats),
+            *(capability_object_format(name) for name in self._formats),
             b"agent=gitpaas/" + __version__.encode(),
         ]
 
     def handle(self) -> None:
         self._advertise()
-        commands, shallow = self._read_commands()
+        with self._explained_hang_up():
+            first = self.proto.read_pkt_line()
+        commands, shallow = self._read_commands(first)
         if not commands:  # up to date, or --dry-run
             if notice := self._services.apps.live_notice(self._app):
                 self._wire.tell(f"{notice}\n")
@@ -117,13 +129,9 @@ class PushHandler(ReceivePackHandler):
     def is_gone(self) -> bool:
         return self._wire.is_gone
 
-    @property
-    def _format(self) -> str:
-        return self.repo.object_format.name
-
     def _advertise(self) -> None:
         refs, haves = _list_refs(self._path) if self._exists else ([], [])
-        zero = b"0" * self.repo.object_format.hex_length
+        zero = b"0" * _LENGTHS[self._formats[0]]
         first, *rest = [*refs, *((value, b".have") for value in haves)] or [(zero, b"capabilities^{}")]
         self.proto.write_pkt_line(first[0] + b" " + first[1] + b"\0" + b" ".join(self.capabilities()) + b"\n")
         for value, name in rest:
@@ -133,22 +141,36 @@ class PushHandler(ReceivePackHandler):
         self.proto.write_pkt_line(None)
         self._wire.flush()
 
-    def _read_commands(self) -> tuple[list[Command], list[str]]:
+    @contextmanager
+    def _explained_hang_up(self) -> Iterator[None]:
+        """git clients of SHA-256 repositories give up on the empty SHA-1 repository that a new app is shown as."""
+        try:
+            yield
+        except HangupException:
+            if not self._exists:
+                self._services.new_apps.expect_sha256(self._app)
+                self._wire.tell(
+                    " !     If this repository has SHA-256 objects: push again, the server now expects them.\n"
+                )
+            raise
+
+    def _read_commands(self, line: bytes | None) -> tuple[list[Command], list[str]]:
         """Ref commands, and the boundary of a shallow clone (`shallow <commit>` lines among them)."""
         commands: list[Command] = []
         shallow: list[str] = []
         room = _MOST_COMMANDS
-        while (line := self.proto.read_pkt_line()) is not None:
+        while line is not None:
             room -= len(line)
             if room < 0:
                 raise GitProtocolError("too many refs in one push")
             if line.startswith(b"shallow "):
                 shallow.append(self._object_id(line[8:].strip()))
-                continue
-            if self._client_capabilities is None:
-                line, capabilities = extract_capabilities(line)
-                self.set_client_capabilities(capabilities)
-            commands.append(self._command(line.rstrip(b"\n")))
+            else:
+                if self._client_capabilities is None:
+                    line, capabilities = extract_capabilities(line)
+                    self.set_client_capabilities(capabilities)
+                commands.append(self._command(line.rstrip(b"\n")))
+            line = self.proto.read_pkt_line()
         return commands, shallow
 
     def _command(self, line: bytes) -> Command:
@@ -169,7 +191,7 @@ class PushHandler(ReceivePackHandler):
         for name in ("sha1", "sha256"):
             if self._client_capabilities and capability_object_format(name) in self._client_capabilities:
                 return name
-        return self._format
+        return self._formats[0]
 
     def _read_options(self) -> tuple[str, ...]:
         options: list[str] = []
@@ -189,19 +211,6 @@ class PushHandler(ReceivePackHandler):
         elif self.has_capability(CAPABILITY_SIDE_BAND_64K):
             self.proto.write_pkt_line(None)
         self._wire.flush()
-
-
-class _Repositories(Backend):
-    """The bare repository, or an empty one as long as the app does not exist."""
-
-    def __init__(self, exists: bool) -> None:
-        self._exists = exists
-
-    def open_repository(self, path: str) -> BackendRepo:
-        if not self._exists:
-            return cast(BackendRepo, MemoryRepo())
-        with Repo(path) as repo:  # only its object format is asked for; all work is git's
-            return repo
 
 
 def _list_refs(repository: Path) -> tuple[list[tuple[bytes, bytes]], list[bytes]]:

@@ -13,6 +13,8 @@ from gitpaas.ssh.keys import Keyring
 from gitpaas.ssh.strangers import Strangers
 from gitpaas.values import Actor
 
+_MOST_EXPECTED = 1000
+
 Execute = Callable[[Sequence[str], Actor, Console], int]
 
 
@@ -34,6 +36,24 @@ class Apps(Protocol):
         """What a push with nothing to push is told, or None when nothing is live."""
 
 
+class NewApps:
+    """Which hash the first push of a new name may use: SHA-1, unless a client has just given up on that."""
+
+    def __init__(self) -> None:
+        self._sha256: set[str] = set()
+
+    def expect_sha256(self, name: str) -> None:
+        if len(self._sha256) < _MOST_EXPECTED:
+            self._sha256.add(name)
+
+    def formats(self, name: str) -> list[str]:
+        """Those to offer, the one of the advertisement first. Asked once, then forgotten."""
+        if name in self._sha256:
+            self._sha256.discard(name)
+            return ["sha256", "sha1"]
+        return ["sha1", "sha256"]
+
+
 @dataclass(frozen=True)
 class Services:
     config: Config
@@ -42,3 +62,4 @@ class Services:
     execute: Execute
     strangers: Strangers = field(default_factory=Strangers)
     orphans: Orphans = field(default_factory=Orphans)
+    new_apps: NewApps = field(default_factory=NewApps)

@@ -109,14 +109,12 @@ class Session:
         except GitpaasError as error:
             self._complain(error.message, error.hint)
             return error.exit_code
-        except (OSError, EOFError, SSHException) as error:
-            if not self._is_gone():
+        except Exception as error:
+            if isinstance(error, EOFError) or (isinstance(error, OSError | SSHException) and self._is_gone()):
+                _log.debug("%s: the client left: %r", self._connection.address, error)
+            else:
                 _log.exception("%s: a session failed", self._connection.address)
                 self._complain("Something went wrong on the server; its log has the details.", None)
-            _log.debug("%s: client gone: %r", self._connection.address, error)
-        except Exception:
-            _log.exception("%s: a session failed", self._connection.address)
-            self._complain("Something went wrong on the server; its log has the details.", None)
         return 1
 
     def _dispatch(self, line: str, actor: Actor) -> int:

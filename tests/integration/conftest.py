@@ -146,6 +146,12 @@ class Door:
         work.git("remote", "add", "paas", self.url()).ok()
         return work
 
+    def clone_of(self, name: str) -> Work:
+        """A repository that is there already, with the remote added."""
+        work = Work(self, self.desk / name)
+        work.git("remote", "add", "paas", self.url()).ok()
+        return work
+
     def repository(self, app: str = "hello") -> Path:
         return self.config.repository(app)
 

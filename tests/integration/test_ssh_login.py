@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from gitpaas.ssh import keys
-from gitpaas.store import Key
 
 pytestmark = [pytest.mark.needs("git"), pytest.mark.needs("ssh")]
 
