@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gitpaas.config import Config, load
-from gitpaas.platform import prepare
 from gitpaas.router.caddy import CaddyRouter
 from gitpaas.router.process import CaddyProcess
 
@@ -72,7 +71,8 @@ def settings(home: Path, **values: object) -> Config:
     """Settings on a free port."""
     environ = {"GITPAAS_HOME": str(home), "PATH": os.environ["PATH"], "GITPAAS_HTTP_PORT": str(free_port())}
     config = load(environ | {f"GITPAAS_{name.upper()}": str(value) for name, value in values.items()})
-    prepare(config)
+    for directory in (config.routes, config.locks, config.caddy):
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     return config
 
 

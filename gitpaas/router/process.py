@@ -21,7 +21,7 @@ from pathlib import Path
 from gitpaas import locks, shell
 from gitpaas.config import Config
 from gitpaas.errors import CommandFailed, RouterFailed
-from gitpaas.router import port, proc
+from gitpaas.router import port, proc, trouble
 from gitpaas.router.command import command, environment, find_binary
 
 _log = logging.getLogger(__name__)
@@ -29,6 +29,7 @@ _log = logging.getLogger(__name__)
 _READY = 10.0  # seconds until a new one must accept
 _RELOAD = 10.0  # seconds a running one has to take its configuration
 _GOODBYE = 5.0  # seconds between SIGTERM and SIGKILL; the Caddyfile's grace_period is shorter
+_LETS_GO = 0.5  # seconds
 _LOG_LIMIT = 256 * 1024
 
 # The shell leaves its pid, which is Caddy's after exec, in the lock file: found even if we are killed right here.
@@ -96,9 +97,10 @@ class CaddyProcess:
         return reload.code == 0
 
     def _launch(self, lock: int) -> None:
-        port.require(self._config.bind, self._config.http_port)
+        self._require_port()
+        began = time.time()
         with self._output() as output:
-            self._child = subprocess.Popen(
+            child = subprocess.Popen(
                 ["/bin/sh", "-c", _LAUNCH, str(self._lock), *command(self._binary, "run")],
                 cwd=self._config.home,
                 env=environment(self._config),
@@ -108,17 +110,33 @@ class CaddyProcess:
                 start_new_session=True,
                 pass_fds=(lock,),
             )
-        self._await_ready(self._child)
-        _log.info("Caddy runs (pid %d)", self._child.pid)
+        self._child = child
+        if not self._await_ready(child):
+            child.kill()
+            self._reap()
+            logs = (self._config.caddy / "output.log", self._config.caddy / "caddy.log")
+            why = trouble.reason(self._config, self._binary, logs, began)
+            raise RouterFailed(f"Caddy does not start: {why}", f"Its logs are in {self._config.caddy}")
+        _log.info("Caddy runs (pid %d)", child.pid)
 
-    def _await_ready(self, child: subprocess.Popen[bytes]) -> None:
+    def _require_port(self) -> None:
+        """A Caddy that was killed lets go of its lock a moment before its port."""
+        deadline = time.monotonic() + _LETS_GO
+        while True:
+            try:
+                return port.require(self._config.bind, self._config.http_port)
+            except RouterFailed:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.02)
+
+    def _await_ready(self, child: subprocess.Popen[bytes]) -> bool:
         deadline = time.monotonic() + _READY
-        while not self._accepts():
-            if child.poll() is not None or time.monotonic() > deadline:
-                child.kill()
-                self._reap()
-                raise RouterFailed(f"Caddy does not start: {self._last_words()}", f"Its log: {self._log_file}")
+        while time.monotonic() < deadline and child.poll() is None:
+            if self._accepts():
+                return True
             time.sleep(0.01)
+        return False
 
     def _accepts(self) -> bool:
         address = (port.connectable(self._config.bind), self._config.http_port)
@@ -156,21 +174,13 @@ class CaddyProcess:
     def _binary(self) -> Path:
         return find_binary(self._config.environ.get("PATH"))
 
-    @property
-    def _log_file(self) -> Path:
-        return self._config.caddy / "output.log"
-
     @contextmanager
     def _output(self) -> Iterator[int]:
         """What Caddy says before it has read its configuration, and when it breaks down."""
-        fd = os.open(self._log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        fd = os.open(self._config.caddy / "output.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             if os.fstat(fd).st_size > _LOG_LIMIT:
                 os.ftruncate(fd, 0)
             yield fd
         finally:
             os.close(fd)
-
-    def _last_words(self) -> str:
-        lines = self._log_file.read_text(errors="replace").splitlines()
-        return lines[-1] if lines else "it said nothing"
