@@ -49,6 +49,8 @@ class _Cursor:
 
     def read(self) -> list[bytes]:
         """New whole lines, from the part we were in and then from every younger one."""
+        if app_log.position(self.folder) == (self.inode, self.offset):
+            return []
         return [line for part in reversed(self._parts_from_here()) for line in self._rest_of(part)]
 
     def parts_until_here(self) -> list[Path]:
@@ -60,15 +62,11 @@ class _Cursor:
 
     def _parts_from_here(self) -> list[Path]:
         """Newest first, down to the one we are in; the newest alone when ours has been rotated away."""
-        newest, *older = app_log.parts(self.folder)
-        if app_log.inode_and_size(newest) == (self.inode, self.offset):
-            return []
-        parts = [newest]
-        for part in older:
-            if self.inode in (0, app_log.inode_and_size(parts[-1])[0]):
-                return parts
-            parts.append(part)
-        return parts if app_log.inode_and_size(parts[-1])[0] == self.inode else [newest]
+        parts = app_log.parts(self.folder)
+        if self.inode == 0:
+            return parts  # there was no log when we began: all of it is new
+        inodes = [app_log.inode_and_size(part)[0] for part in parts]
+        return parts[: inodes.index(self.inode) + 1] if self.inode in inodes else parts[:1]
 
     def _rest_of(self, part: Path) -> list[bytes]:
         try:

@@ -1,0 +1,88 @@
+"""Running commands as somebody with a key (or the operator) would, and seeing what they would see."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from fakes import MemoryRouter
+
+from gitpaas import commands, platform, store
+from gitpaas.config import Config
+from gitpaas.output import Console
+from gitpaas.platform import Platform
+from gitpaas.values import Actor, Instance, InstanceSpec, Role
+
+OPERATOR = Actor("operator", "admin")
+
+
+class QuietRuntime:
+    """Runs nothing; shows the instances that a test puts into `instances`."""
+
+    name = "quiet"
+
+    def __init__(self) -> None:
+        self.instances: list[Instance] = []
+        self.stopped: list[Instance] = []
+
+    def start(self, spec: InstanceSpec) -> Instance:
+        raise AssertionError(f"{spec.process} should not start in this test")
+
+    def stop(self, instance: Instance, grace: float) -> None:
+        self.stopped.append(instance)
+        self.instances.remove(instance)
+
+    def running(self, app: str | None = None) -> list[Instance]:
+        return [instance for instance in self.instances if app in (None, instance.app)]
+
+    def run(self, spec: InstanceSpec, on_line: Callable[[str], None], timeout: float) -> int:
+        return 0
+
+    def missing(self) -> list[str]:
+        return []
+
+
+@dataclass(frozen=True)
+class Answer:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass
+class Caller:
+    """`caller("apps", "create", "hello")` over SSH with a key of this role, or at the machine itself."""
+
+    platform: Platform
+    actor: Actor = OPERATOR
+    width: int = 100
+    stdin: bytes = b""
+    tty: bool = False
+    gone: threading.Event = field(default_factory=threading.Event)
+
+    def __call__(self, *argv: str, stdin: bytes = b"") -> Answer:
+        out: list[str] = []
+        err: list[str] = []
+        console = Console(out.append, err.append, lambda: stdin, self.gone.is_set, self.width, self.tty)
+        code = commands.execute(self.platform, list(argv), self.actor, console)
+        return Answer(code, "".join(out), "".join(err))
+
+    def over_ssh(self, role: Role) -> Caller:
+        return replace(self, actor=Actor("alice", role, key="laptop", address="192.0.2.7"))
+
+    def narrow(self, width: int) -> Caller:
+        return replace(self, width=width)
+
+
+def quiet_platform(config: Config) -> Platform:
+    """A real state directory and database; a runtime and a router that only remember."""
+    platform.prepare(config)
+    opened = store.connect(config.database, config.secret_key)
+    return Platform(config, opened, (), QuietRuntime(), MemoryRouter())

@@ -1,0 +1,62 @@
+"""logs: what the reader of an app's log sees."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from callers import Answer, Caller
+
+from gitpaas.logs import Collector, platform_line
+
+
+@pytest.fixture(autouse=True)
+def hello(operator: Caller) -> None:
+    operator("apps:create", "hello")
+
+
+def say(caller: Caller, *texts: str) -> None:
+    config = caller.platform.config
+    for text in texts:
+        platform_line(config, "hello", text)
+    Collector(config, list).collect_once()
+
+
+def test_the_last_lines(operator: Caller, reader: Caller) -> None:
+    assert reader("logs", "hello") == Answer(0, "", "")
+    say(operator, *map(str, range(150)))
+
+    assert len(reader("logs", "hello").out.splitlines()) == 100
+    assert reader("logs", "hello", "-n", "1").out.endswith("Z gitpaas - 149\n")
+    assert reader("logs", "hello", "-p", "web").out == ""
+    assert len(reader("logs", "hello", "-p", "gitpaas", "--lines=7").out.splitlines()) == 7
+
+
+def test_as_json_lines(operator: Caller, reader: Caller) -> None:
+    say(operator, "two words")
+
+    line = reader("logs", "hello", "--format", "json").json
+    assert line.pop("time").endswith("Z")
+    assert line == {"source": "gitpaas", "release": None, "text": "two words"}
+
+
+def test_following_shows_old_and_new_and_ends_with_the_client(operator: Caller, reader: Caller) -> None:
+    say(operator, "old", "older than new")
+
+    def go_on() -> None:
+        time.sleep(0.2)
+        say(operator, "new")
+        time.sleep(0.3)
+        reader.gone.set()
+
+    writer = threading.Thread(target=go_on)
+    writer.start()
+    answer = reader("logs", "hello", "-t", "-n", "1")
+    writer.join()
+    assert [line.split(" - ")[1] for line in answer.out.splitlines()] == ["older than new", "new"]
+
+
+@pytest.mark.parametrize("argv", [("-n", "-1"), ("-n", "x"), ("-p", "../x"), ("-p", "")])
+def test_what_cannot_be_meant(reader: Caller, argv: tuple[str, ...]) -> None:
+    assert reader("logs", "hello", *argv).code == 2
