@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from gitpaas.commands import COMMANDS
+from gitpaas.commands.base import Command
 from gitpaas.config import settings
 
 README = Path(__file__).resolve().parent.parent / "README.md"
@@ -25,11 +26,15 @@ def filled(text: str) -> str:
 
 def _commands() -> list[str]:
     rows = [
-        f"| `{_cell(command.synopsis())}` | {_cell(command.title)} | {'local' if command.local else command.role} |"
+        f"| `{_cell(command.synopsis())}` | {_cell(_about(command))} | {'local' if command.local else command.role} |"
         for command in COMMANDS
         if not command.hidden
     ]
     return ["| command | what it does | role |", "|---|---|---|", *rows]
+
+
+def _about(command: Command) -> str:
+    return " ".join([command.title, *(f"`{option}`: {text}" for option, text in command.options())])
 
 
 def _settings() -> list[str]:

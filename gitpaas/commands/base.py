@@ -45,6 +45,11 @@ class Command(click.Command):
         """`logs APP [-t] [-n LINES]`: the name and all parameters on one line."""
         return " ".join([str(self.name), *(_piece(param) for param in self.params if not _is_implied(param))])
 
+    def options(self) -> list[tuple[str, str]]:
+        """Its own options, as typed, and what each does. Those that all commands share are left out."""
+        own = [param for param in self.params if isinstance(param, click.Option) and not _is_implied(param)]
+        return [(", ".join(param.opts), param.help or "") for param in own if "--format" not in param.opts]
+
     def run(self, args: list[str], call: Call) -> int:
         """Parse and call. UsageError when the arguments are off."""
         try:
@@ -123,7 +128,7 @@ def _is_implied(param: click.Parameter) -> bool:
 
 def _piece(param: click.Parameter) -> str:
     if isinstance(param, click.Argument):
-        name = (param.metavar or str(param.name).upper()) + ("..." if param.nargs == -1 else "")
+        name = param.metavar or str(param.name).upper()
     else:
         name = param.opts[0] + ("" if isinstance(param, click.Option) and param.is_flag else f" {_values(param)}")
     return name if param.required else f"[{name}]"

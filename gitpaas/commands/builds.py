@@ -18,7 +18,9 @@ from gitpaas.store import App, Build
 
 @command("builds", role="read")
 @app_argument
-@click.option("-n", "--limit", metavar="COUNT", type=click.IntRange(1), default=20, help="How many, newest first.")
+@click.option(
+    "-n", "--limit", metavar="COUNT", type=click.IntRange(1), default=20, help="How many, newest first; 20 unless told."
+)
 @format_option
 def listing(call: Call, app: str, limit: int, style: str) -> None:
     """List the builds, newest first: commit, how it ended, how long it took."""

@@ -50,7 +50,7 @@ def get(call: Call, app: str, name: str, style: str) -> None:
 
 @command("config:set", role="deploy")
 @app_argument
-@click.argument("pairs", metavar="NAME=VALUE", nargs=-1, required=True)
+@click.argument("pairs", metavar="NAME=VALUE...", nargs=-1, required=True)
 @click.option("--no-restart", is_flag=True, help="Keep it for the next release; what runs stays as it is.")
 def set_(call: Call, app: str, pairs: Sequence[str], no_restart: bool) -> None:
     """Set config vars: a new release, started without downtime."""
@@ -61,7 +61,7 @@ def set_(call: Call, app: str, pairs: Sequence[str], no_restart: bool) -> None:
 
 @command("config:unset", role="deploy")
 @app_argument
-@click.argument("names", metavar="NAME", nargs=-1, required=True)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @click.option("--no-restart", is_flag=True, help="Keep it for the next release; what runs stays as it is.")
 def unset(call: Call, app: str, names: Sequence[str], no_restart: bool) -> None:
     """Remove config vars: a new release, started without downtime."""

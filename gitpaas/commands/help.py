@@ -13,7 +13,7 @@ from gitpaas.errors import UsageError
 
 
 @command("help", role="read")
-@click.argument("words", metavar="COMMAND", nargs=-1)
+@click.argument("words", metavar="COMMAND...", nargs=-1)
 @format_option
 def help_(call: Call, words: Sequence[str], style: str) -> None:
     """List the commands your key may use, or explain one."""

@@ -16,8 +16,20 @@ from gitpaas.values import process_name
 @command("logs", role="read")
 @app_argument
 @click.option("-t", "--tail", is_flag=True, help="Keep showing what comes, until you leave.")
-@click.option("-n", "--lines", metavar="COUNT", type=click.IntRange(0), default=100, help="How many of the last lines.")
-@click.option("-p", "--process", metavar="PROCESS", help="Of one process type (web), one instance (web.1), or gitpaas.")
+@click.option(
+    "-n",
+    "--lines",
+    metavar="COUNT",
+    type=click.IntRange(0),
+    default=100,
+    help="How many of the last lines; 100 unless told.",
+)
+@click.option(
+    "-p",
+    "--process",
+    metavar="PROCESS",
+    help="Of one process type (web), one instance (web.1) or the platform (gitpaas).",
+)
 @format_option
 def logs(call: Call, app: str, tail: bool, lines: int, process: str | None, style: str) -> None:
     """Show an app's output, a line each: time, instance, release, text."""

@@ -52,7 +52,7 @@ def restart(call: Call, app: str, process: str | None) -> None:
 
 @command("ps:scale", role="deploy")
 @app_argument
-@click.argument("quantities", metavar="PROCESS=COUNT", nargs=-1, required=True)
+@click.argument("quantities", metavar="PROCESS=COUNT...", nargs=-1, required=True)
 def scale(call: Call, app: str, quantities: Sequence[str]) -> None:
     """Say how many instances of each process type run: web=2 worker=1."""
     from gitpaas import deploy

@@ -16,7 +16,9 @@ from gitpaas.store import App, Release
 
 @command("releases", role="read")
 @app_argument
-@click.option("-n", "--limit", metavar="COUNT", type=click.IntRange(1), default=20, help="How many, newest first.")
+@click.option(
+    "-n", "--limit", metavar="COUNT", type=click.IntRange(1), default=20, help="How many, newest first; 20 unless told."
+)
 @format_option
 def listing(call: Call, app: str, limit: int, style: str) -> None:
     """List the releases, newest first: what each was, by whom, and which is live."""
