@@ -5,7 +5,7 @@
         load.floor = 2          # from now on an answer of version 1 is stale
     print(load.report())
 
-The app answers GET / and POST / with its version, a whole number, as the body's first word.
+The app answers GET / and POST / with its version, a whole number, as the body's last word ("7", "version 7").
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Load:
             self._failures.append(f"{kind}: status {status}")
             return
         self._latencies.append(time.monotonic() - due)
-        if int(body.split()[0]) < floor:
+        if int(body.split()[-1]) < floor:
             self._stale += 1
 
 
