@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from dataclasses import replace
-from pathlib import Path
 
-from gitpaas import appjson, apps, queue, releases, rollout, source
-from gitpaas.builders import Builder
-from gitpaas.errors import BuildFailed, NotFound, UsageError
+from gitpaas import queue, releases, rollout
+from gitpaas.errors import NotFound, UsageError
 from gitpaas.output import Laps, Output
 from gitpaas.platform import Platform
 from gitpaas.store import App, Build, ConfigVar, Formation, Release
-from gitpaas.values import Actor, Artifact, BuildRequest, Detection, Limits, process_name, variable_name
+from gitpaas.values import Actor, process_name, variable_name
 
 
 def deploy(platform: Platform, build: Build, out: Output) -> Release:
     """From a ticket in the queue to a live release. Any GitpaasError: nothing has changed, the old release serves."""
+    from gitpaas import building  # late: only the process of a push needs it, not the server
+
     app, laps = build.app, Laps()
     with queue.turn(platform, build, out):
         queue.check_base(platform, build)
         with laps.time("build"):
-            artifact = build_artifact(platform, app, build, out)
+            artifact = building.build_artifact(platform, app, build, out)
         release = releases.create(platform, app, artifact, f"Deploy {build.commit[:7]}", build.by, build)
         with releases.failed_unless_live(release):
             with laps.time("release"):
@@ -36,21 +34,6 @@ def deploy(platform: Platform, build: Build, out: Output) -> Release:
     out.headline(f"{app.name} v{release.number} deployed in {laps}")
     out.detail(platform.config.url(app.name))
     return release
-
-
-def build_artifact(platform: Platform, app: App, build: Build, out: Output) -> Artifact:
-    """The commit's tree, understood and built by the first builder that knows what it is."""
-    queue.advance(build, "building")
-    request = build_request(platform, app, build)
-    repository = platform.config.repository(app.name)
-    source.export(repository, build.commit, request.tree, env=platform.config.build_environment(), warn=out.warn)
-    manifest = appjson.read(request.tree)
-    apps.hand_over(request.tree, request.uid)
-    builder, detection = detect(platform, request.tree)
-    build.label = detection.label
-    out.step(f"{detection.label} app detected")
-    artifact = builder.build(request, out)
-    return replace(artifact, health=manifest.health, formation=manifest.formation)
 
 
 def rollback(platform: Platform, app: App, number: int | None, actor: Actor, out: Output) -> Release:
@@ -147,39 +130,6 @@ def live_notice(platform: Platform, name: str) -> str | None:
     return (
         f"{name} v{release.number} ({release.commit[:7]}) is live at {platform.config.url(name)}\n"
         f"To build it again: ssh paas ps:rebuild {name}"
-    )
-
-
-def build_request(platform: Platform, app: App, build: Build) -> BuildRequest:
-    """Empty directories for the build, owned by the app's user, and all it may know."""
-    config, user = platform.config, apps.uid(platform.config, app)
-    tree, cache = config.slug(app.name, build.id), config.cache(app.name)
-    for directory in (tree, cache):
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if user is not None:
-            os.chown(directory, user, user)
-    return BuildRequest(
-        app=app.name,
-        build=build.id,
-        commit=build.commit,
-        tree=tree,
-        cache=cache,
-        env={**config.build_environment(), **releases.config(platform, app)},
-        uid=user,
-        timeout=config.build_timeout,
-        limits=Limits(memory=config.build_memory),
-    )
-
-
-def detect(platform: Platform, tree: Path) -> tuple[Builder, Detection]:
-    """The first builder that understands the tree."""
-    for builder in platform.builders:
-        if detection := builder.detect(tree):
-            return builder, detection
-    raise BuildFailed(
-        "Nothing here says how to run this app.",
-        step="detect",
-        hint="Add one of: a Procfile, requirements.txt, pyproject.toml, package.json, start.sh, or an index.html.",
     )
 
 

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from gitpaas import store
-from gitpaas.builders import Builder
 from gitpaas.config import Config
 from gitpaas.router import Router
 from gitpaas.runtimes import Runtime
 from gitpaas.store import Store
+
+if TYPE_CHECKING:
+    from gitpaas.builders import Builder
 
 
 @dataclass(frozen=True)
 class Platform:
     config: Config
     store: Store
-    builders: tuple[Builder, ...]
     runtime: Runtime
     router: Router
+
+    @cached_property
+    def builders(self) -> tuple[Builder, ...]:
+        """Made when first asked for: only the process that builds needs them, not the server."""
+        from gitpaas.builders import BUILDERS
+
+        return tuple(make(self.config) for make in BUILDERS)
 
 
 def prepare(config: Config) -> None:
@@ -31,7 +41,6 @@ def prepare(config: Config) -> None:
 
 def build_platform(config: Config) -> Platform:
     """Open the state directory and choose builders, runtime and router."""
-    from gitpaas.builders import BUILDERS
     from gitpaas.router.caddy import CaddyRouter
     from gitpaas.runtimes.host import HostRuntime
 
@@ -39,7 +48,6 @@ def build_platform(config: Config) -> Platform:
     return Platform(
         config=config,
         store=store.connect(config.database, config.secret_key),
-        builders=tuple(make(config) for make in BUILDERS),
         runtime=HostRuntime(config),
         router=CaddyRouter(config.routes),
     )

@@ -30,7 +30,7 @@ def opened(config: Config) -> Iterator[Platform]:
     platform.prepare(config)
     opened = store.connect(config.database, config.secret_key)
     with opened.session():
-        yield Platform(config, opened, (), None, CaddyRouter(config.routes))  # type: ignore[arg-type]
+        yield Platform(config, opened, None, CaddyRouter(config.routes))  # type: ignore[arg-type]
     opened.close()
 
 

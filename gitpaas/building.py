@@ -1,0 +1,63 @@
+"""From a commit to an artifact: the exported tree, a builder that understands it, and what the tree says of itself."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from gitpaas import appjson, apps, queue, releases, source
+from gitpaas.builders import Builder
+from gitpaas.errors import BuildFailed
+from gitpaas.output import Output
+from gitpaas.platform import Platform
+from gitpaas.store import App, Build
+from gitpaas.values import Artifact, BuildRequest, Detection, Limits
+
+
+def build_artifact(platform: Platform, app: App, build: Build, out: Output) -> Artifact:
+    """The commit's tree, understood and built by the first builder that knows what it is."""
+    queue.advance(build, "building")
+    request = _request(platform, app, build)
+    repository = platform.config.repository(app.name)
+    source.export(repository, build.commit, request.tree, env=platform.config.build_environment(), warn=out.warn)
+    manifest = appjson.read(request.tree)
+    apps.hand_over(request.tree, request.uid)
+    builder, detection = _detect(platform, request.tree)
+    build.label = detection.label
+    out.step(f"{detection.label} app detected")
+    artifact = builder.build(request, out)
+    return replace(artifact, health=manifest.health, formation=manifest.formation)
+
+
+def _request(platform: Platform, app: App, build: Build) -> BuildRequest:
+    """Empty directories for the build, owned by the app's user, and all it may know."""
+    config, user = platform.config, apps.uid(platform.config, app)
+    tree, cache = config.slug(app.name, build.id), config.cache(app.name)
+    for directory in (tree, cache):
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if user is not None:
+            os.chown(directory, user, user)
+    return BuildRequest(
+        app=app.name,
+        build=build.id,
+        commit=build.commit,
+        tree=tree,
+        cache=cache,
+        env={**config.build_environment(), **releases.config(platform, app)},
+        uid=user,
+        timeout=config.build_timeout,
+        limits=Limits(memory=config.build_memory),
+    )
+
+
+def _detect(platform: Platform, tree: Path) -> tuple[Builder, Detection]:
+    """The first builder that understands the tree."""
+    for builder in platform.builders:
+        if detection := builder.detect(tree):
+            return builder, detection
+    raise BuildFailed(
+        "Nothing here says how to run this app.",
+        step="detect",
+        hint="Add one of: a Procfile, requirements.txt, pyproject.toml, package.json, start.sh, or an index.html.",
+    )
