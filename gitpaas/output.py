@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-
 _SHOWN = 0.005  # seconds; a step that had nothing to do is not worth a word
 
 
