@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Sequence
 
-from gitpaas import linux, locks, repository
+from gitpaas import linux, locks, logs, repository
 from gitpaas.config import Config
 from gitpaas.errors import Conflict, NotAllowed, NotFound
 from gitpaas.platform import Platform
@@ -112,5 +112,6 @@ def hand_over(path: os.PathLike[str], user: int | None) -> None:
 
 
 def _remove_files(config: Config, name: str) -> None:
-    for path in (config.repository(name), config.slugs(name), config.cache(name), config.logs(name)):
+    for path in (config.repository(name), config.slugs(name), config.cache(name)):
         shutil.rmtree(path, ignore_errors=True)
+    logs.remove(config, name)

@@ -8,7 +8,7 @@ logs/<app>/builds/12.log           a build's output, as the pusher saw it
 
 from gitpaas.logs.build_log import BuildLog, follow_build, read_build
 from gitpaas.logs.collect import Collector
-from gitpaas.logs.lines import Line, parse, platform_line
+from gitpaas.logs.lines import Line, parse, platform_line, remove
 from gitpaas.logs.read import follow, tail
 
 __all__ = [
@@ -20,5 +20,6 @@ __all__ = [
     "parse",
     "platform_line",
     "read_build",
+    "remove",
     "tail",
 ]

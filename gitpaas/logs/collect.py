@@ -43,7 +43,8 @@ class Collector:
 
     def _apps(self) -> list[str]:
         try:
-            return os.listdir(self._config.home / "logs")  # noqa: PTH208  (several times a second)
+            # Several times a second. A dot begins what is being removed.
+            return [name for name in os.listdir(self._config.home / "logs") if name[0] != "."]  # noqa: PTH208
         except FileNotFoundError:
             return []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,6 +52,17 @@ def matches(line: bytes, process: str | None) -> bool:
 
 def raw_folder(config: Config, app: str) -> Path:
     return config.logs(app) / "raw"
+
+
+def remove(config: Config, app: str) -> None:
+    """Delete all logs of an app. Moved away first: the collector would write into a directory that is being emptied."""
+    folder = config.logs(app)
+    doomed = folder.with_name(f".{app}.{time.time_ns()}")
+    try:
+        folder.rename(doomed)
+    except FileNotFoundError:
+        return
+    shutil.rmtree(doomed, ignore_errors=True)
 
 
 def platform_line(config: Config, app: str, text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from gitpaas.config import Config
-from gitpaas.logs import Collector, app_log, ledger, platform_line, tail
+from gitpaas.logs import Collector, app_log, ledger, platform_line, remove, tail
 from gitpaas.logs.cutting import cut
 from gitpaas.values import Instance
 
@@ -300,8 +301,7 @@ def test_output_that_comes_faster_than_it_is_read_is_left_out_in_words(config: C
 def test_an_app_that_was_destroyed_and_made_again_starts_afresh(machine: Machine) -> None:
     platform_line(machine.config, "hello", "a long enough line of the first life")
     machine.collector.collect_once()
-    folder = machine.config.logs("hello")
-    folder.rename(folder.with_name("gone"))
+    remove(machine.config, "hello")
     platform_line(machine.config, "hello", "second life")
 
     assert machine.texts() == ["gitpaas - second life"]
@@ -321,3 +321,18 @@ def test_a_ledger_that_is_rubbish_is_begun_anew(machine: Machine) -> None:
     machine.config.logs("hello").joinpath("collected.json").write_text("{")
 
     assert machine.texts() == ["web.1 v12 one"]
+
+
+def test_removing_is_not_undone_by_the_collector(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.say(machine.start(), b"one\n")
+    real = shutil.rmtree
+
+    def slowly(path: Path, **given: bool) -> None:
+        machine.collector.collect_once()
+        real(path, **given)
+
+    monkeypatch.setattr(shutil, "rmtree", slowly)
+    remove(machine.config, "hello")
+    remove(machine.config, "never-was")
+    machine.collector.collect_once()
+    assert list((machine.config.home / "logs").iterdir()) == []
