@@ -39,11 +39,15 @@ http://127.0.0.1:{$PORT} {
 %(fallback)s	file_server
 	handle_errors {
 		@page file /{err.status_code}.html
-		rewrite @page {file_match.relative}
-		file_server @page {
-			status {err.status_code}
+		handle @page {
+			rewrite * {file_match.relative}
+			file_server {
+				status {err.status_code}
+			}
 		}
-		respond "{err.status_code} {err.status_text}"
+		handle {
+			respond "{err.status_code} {err.status_text}"
+		}
 	}
 }
 """

@@ -98,7 +98,9 @@ class Workshop:
         every = tuple(dict.fromkeys((downloads, *mounts)))
         sandbox = linux.Sandbox(uid, self.tree, writable=True, mounts=every, limits=self.request.limits)
         with self._group() as group:
-            argv, env = linux.confine(argv, sandbox, group=group), linux.carry(env)
+            # env looks along PATH as it is inside; the launcher itself has no business there.
+            argv = linux.confine(["/usr/bin/env", *argv], sandbox, group=group)
+            env = linux.carry(env)
             return shell.run(argv, env=env, timeout=timeout, on_line=self.out.detail)
 
     @contextmanager
