@@ -77,8 +77,9 @@ class CaddyProcess:
             pid = int(self._lock.read_text())
         except ValueError:  # just being started
             return None
-        has_it = str(self._lock.resolve()) in proc.open_files(pid)
-        return pid if has_it or not Path("/proc/self/fd").exists() else None
+        # No files: we may not look, as when its program has capabilities of its own (to listen on port 80).
+        files = proc.open_files(pid)
+        return pid if not files or str(self._lock.resolve()) in files else None
 
     def _take_over(self) -> bool:
         """Whether a running one of this very program accepted today's Caddyfile. Unchanged, it cuts nobody."""
@@ -148,7 +149,7 @@ class CaddyProcess:
 
     def _signal(self, number: int) -> None:
         if (pid := self.pid()) is not None:
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
 
     def _reap(self) -> None:

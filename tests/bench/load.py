@@ -5,7 +5,8 @@
         load.floor = 2          # from now on an answer of version 1 is stale
     print(load.report())
 
-The app answers GET / and POST / with its version, a whole number, as the body's last word ("7", "version 7").
+The app answers GET / (and POST /, if it can) with its version, a whole number, as the body's last word ("7",
+"version 7"); an answer without one cannot be stale.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ class Load:
             self._failures.append(f"{kind}: status {status}")
             return
         self._latencies.append(time.monotonic() - due)
-        if int(body.split()[-1]) < floor:
+        if _version(body, otherwise=floor) < floor:
             self._stale += 1
 
 
@@ -134,6 +135,11 @@ class _Client:
 
     def close(self) -> None:
         self._connection.close()
+
+
+def _version(body: bytes, otherwise: int) -> int:
+    last = body.split()[-1:] or [b""]
+    return int(last[0]) if last[0].isdigit() else otherwise
 
 
 def _at(ordered: list[float], part: float) -> float:
