@@ -41,7 +41,7 @@ def confine(argv: Sequence[str], sandbox: Sandbox, cwd: str = "/app", *, group: 
 
     With `group` memory and processes are limited by that, else as well as rlimits can.
     """
-    return launcher(argv, [*joined(group), *limits(sandbox.limits, sandbox.uid, group), *inside(sandbox, cwd)])
+    return launcher(argv, [*joined(group), *inside(sandbox, cwd), *limits(sandbox.limits, sandbox.uid, group)])
 
 
 def carry(env: Mapping[str, str]) -> dict[str, str]:

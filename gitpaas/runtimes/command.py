@@ -2,11 +2,71 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from gitpaas.linux import Cgroup, Sandbox, sandbox
 from gitpaas.values import InstanceSpec
+
+_COMPOUND = re.compile(r"[;&|()`\r\n]")
+# What is the shell's own and cannot be executed: keywords and built-ins (POSIX, XCU 2.4, 2.14 and 1.6).
+_SHELLS_OWN = frozenset(
+    [
+        "!",
+        ".",
+        ":",
+        "[",
+        "alias",
+        "bg",
+        "break",
+        "case",
+        "cd",
+        "command",
+        "continue",
+        "do",
+        "echo",
+        "eval",
+        "exec",
+        "exit",
+        "export",
+        "false",
+        "fc",
+        "fg",
+        "for",
+        "function",
+        "getopts",
+        "hash",
+        "if",
+        "jobs",
+        "kill",
+        "local",
+        "newgrp",
+        "printf",
+        "pwd",
+        "read",
+        "readonly",
+        "return",
+        "select",
+        "set",
+        "shift",
+        "source",
+        "test",
+        "time",
+        "times",
+        "trap",
+        "true",
+        "type",
+        "ulimit",
+        "umask",
+        "unalias",
+        "unset",
+        "until",
+        "wait",
+        "while",
+        "{",
+    ]
+)
 
 
 def home(spec: InstanceSpec) -> str:
@@ -23,10 +83,17 @@ def command(
         *first,
         *sandbox.joined(group),
         *("started", str(pid_file), str(record)),
-        *sandbox.limits(spec.limits, spec.uid, group),
         *place,
+        *sandbox.limits(spec.limits, spec.uid, group),
     )
-    return sandbox.launcher(["/bin/sh", "-c", spec.command], steps)
+    return sandbox.launcher(["/bin/sh", "-c", shell_line(spec.command)], steps)
+
+
+def shell_line(line: str) -> str:
+    """A single program takes the shell's place: one process less, and signals and exit code are its own."""
+    first = (line.split() or [""])[0]
+    is_simple = re.match(r"[\w./-]", first) and "=" not in first and first not in _SHELLS_OWN
+    return f"exec {line}" if is_simple and not _COMPOUND.search(line) else line
 
 
 def _inside(spec: InstanceSpec, uid: int, scratch: Path) -> Sequence[str]:

@@ -40,7 +40,8 @@ class HostRuntime:
 
     def start(self, spec: InstanceSpec) -> Instance:
         with self._recorded(spec) as (record, lock):
-            log = self._open_log(record, spec.uid)
+            with _our_fault():
+                log = self._open_log(record, spec.uid)
             try:
                 argv = self._command(spec, record, "session", "ready")
                 env = linux.carry(environment(spec, record.id, home(spec), record.port))
@@ -103,16 +104,15 @@ class HostRuntime:
     def _recorded(self, spec: InstanceSpec, *, one_off: bool = False) -> Iterator[tuple[Record, int]]:
         """A locked record on the disk before anything happens. All is taken back when the body fails, or is over
         and done with (`one_off`)."""
-        with locks.held(self._config.locks / "ports"):
+        with locks.held(self._config.locks / "ports"), _our_fault():
             record = self._new_record(spec, one_off)
             lock = self._records.add(record)
         done = False
         try:
-            self._prepare(record, spec)
+            with _our_fault():
+                self._prepare(record, spec)
             yield record, lock
             done = not one_off
-        except OSError as error:
-            raise RuntimeFailed(f"An instance cannot be started: {error}") from error
         finally:
             os.close(lock)
             if not done:
@@ -222,6 +222,14 @@ class HostRuntime:
 
     def _log(self, record: Record) -> Path:
         return self._config.logs(record.app) / "raw" / f"{record.id}.log"
+
+
+@contextmanager
+def _our_fault() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RuntimeFailed(f"An instance cannot be started: {error}") from error
 
 
 _NOT_ROOT = (

@@ -54,9 +54,14 @@ class Records:
         path = self.path(record)
         draft = path.with_suffix(".new")
         fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        os.write(fd, json.dumps(asdict(record), default=str).encode())
-        draft.rename(path)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            os.write(fd, json.dumps(asdict(record), default=str).encode())
+            draft.rename(path)
+        except OSError:
+            os.close(fd)
+            draft.unlink(missing_ok=True)
+            raise
         return fd
 
     def all(self) -> list[Record]:
