@@ -17,7 +17,7 @@ def deploy(platform: Platform, build: Build, out: Output) -> Release:
     from gitpaas import building  # late: only the process of a push needs it, not the server
 
     app, laps = build.app, Laps()
-    with queue.turn(platform, build, out):
+    with queue.turn(platform, build, out), releases.slug_removed_unless_live(platform, app, build):
         queue.check_base(platform, build)
         with laps.time("build"):
             artifact = building.build_artifact(platform, app, build, out)

@@ -225,6 +225,16 @@ def spec(platform: Platform, app: App, release: Release, process: str, number: i
     )
 
 
+@contextmanager
+def slug_removed_unless_live(platform: Platform, app: App, build: Build) -> Iterator[None]:
+    """What a failed build leaves on the disk goes at once: a full disk may be why it failed."""
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(platform.config.slug(app.name, build.id), ignore_errors=True)
+        raise
+
+
 def prune(platform: Platform, app: App) -> None:
     """Remove the slugs that no kept release needs: the last few live ones, and whatever is being built or serves."""
     recent = (

@@ -163,9 +163,14 @@ def _fill(platform: Platform, app: App, release: Release, out: Output) -> None:
     routed = platform.router.routes().get(platform.config.host(app.name), ())
     addresses = set() if isinstance(routed, str) else set(routed)
     todo = plan(release.number, _wanted(app, release), platform.runtime.running(app.name), addresses)
+    # One that was about to be retired may be wanted again: it runs already, but has to answer like a new one.
+    waiting = [i for i in todo.keep if i.address and i.address not in addresses]
     fresh = _start(platform, app, release, [(m.process, m.number) for m in todo.missing], out)
-    with _stopped_unless_healthy(platform, release, fresh, out), locks.held(platform.config.live_lock(app.name)):
-        point(platform, app, [*(i for i in todo.keep if i.address in addresses), *fresh])
+    with (
+        _stopped_unless_healthy(platform, release, [*waiting, *fresh], out),
+        locks.held(platform.config.live_lock(app.name)),
+    ):
+        point(platform, app, [*todo.keep, *fresh])
     for ended in filter(None, (m.last for m in todo.missing)):
         platform.runtime.stop(ended, grace=0)
 
