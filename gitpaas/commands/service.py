@@ -32,7 +32,6 @@ _USER_STEPS = """\
 _UNIT = """
 [Unit]
 Description=gitpaas: git push to live
-Documentation=https://github.com/gitpaas/gitpaas
 After=network-online.target
 Wants=network-online.target
 

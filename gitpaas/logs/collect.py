@@ -7,11 +7,12 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from gitpaas.config import Config
 from gitpaas.logs import app_log, holes, ledger
 from gitpaas.logs.ledger import Entry, Ledger
-from gitpaas.logs.lines import compose
+from gitpaas.logs.lines import compose, raw_folder
 from gitpaas.logs.raw import Raw, found_in, read_lines
 from gitpaas.values import Instance
 
@@ -32,11 +33,12 @@ class Collector:
         self._ledgers: dict[str, Ledger] = {}
         self._writers: dict[tuple[str, str], Instance] = {}  # by app and name of the raw file
         self._asked = float("-inf")
+        self._folders: dict[str, Path] = {}
 
     def collect_once(self) -> int:
         """Take what is new in all raw files; the number of lines."""
         # Listed before the runtime is asked: a file that it then does not know has no writer any more.
-        found = {app: found_in(self._config, app) for app in self._apps()}
+        found = {app: found_in(self._folder(app)) for app in self._apps()}
         self._ledgers = {app: book for app, book in self._ledgers.items() if app in found}
         self._ask_runtime(found)
         return sum(self._collect_safely(app, files) for app, files in found.items())
@@ -47,6 +49,12 @@ class Collector:
             return [name for name in os.listdir(self._config.home / "logs") if name[0] != "."]  # noqa: PTH208
         except FileNotFoundError:
             return []
+
+    def _folder(self, app: str) -> Path:
+        """Where an app's raw files are; remembered, since joining paths is most of the work of an idle round."""
+        if app not in self._folders:
+            self._folders[app] = raw_folder(self._config, app)
+        return self._folders[app]
 
     def _ask_runtime(self, found: dict[str, list[Raw]]) -> None:
         strangers = any(self._is_orphan(app, raw) for app, files in found.items() for raw in files)
@@ -70,6 +78,9 @@ class Collector:
     def _collect_app(self, app: str, files: Sequence[Raw]) -> int:
         book = self._ledgers.get(app) or ledger.load(self._config.logs(app))
         self._ledgers[app] = book
+        files = [raw for raw in files if self._has_news(app, book, raw)]
+        if not files:
+            return 0
         before = book.copy()
         lines = [line for raw in files for line in self._take(app, book, raw)]
         if lines:
@@ -78,6 +89,10 @@ class Collector:
         for raw in files:
             self._tidy(app, book, raw)
         return len(lines)
+
+    def _has_news(self, app: str, book: Ledger, raw: Raw) -> bool:
+        entry = book.entries.get(raw.name)
+        return entry is None or (entry.inode, entry.offset) != (raw.inode, raw.size) or self._is_orphan(app, raw)
 
     def _take(self, app: str, book: Ledger, raw: Raw) -> list[bytes]:
         """New lines of one raw file, as they go into the log; its entry moves on."""

@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,6 +38,7 @@ def compose(moment: float, source: str, release: int | None, text: bytes) -> byt
     return f"{stamp(moment)} {source} {version} {clean}\n".encode()
 
 
+@lru_cache(maxsize=16)  # a batch of lines has one time
 def stamp(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 

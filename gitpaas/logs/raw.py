@@ -7,10 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from gitpaas.config import Config
 from gitpaas.logs.cutting import cut
 from gitpaas.logs.ledger import Entry
-from gitpaas.logs.lines import PLATFORM, raw_folder
+from gitpaas.logs.lines import PLATFORM
 
 _CHUNK = 1024 * 1024
 _CHUNKS = 4  # of one file in one round, so that one that shouts does not hold up the others
@@ -34,9 +33,8 @@ class Raw(NamedTuple):
         return self.name == f"{PLATFORM}.log"
 
 
-def found_in(config: Config, app: str) -> list[Raw]:
+def found_in(folder: Path) -> list[Raw]:
     """All raw files of an app, in the order of their last writes, so that the log is nearly in the order of time."""
-    folder = raw_folder(config, app)
     found: list[Raw] = []
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as files:
         for file in files:
