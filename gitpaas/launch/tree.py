@@ -64,7 +64,7 @@ def tmpfs(path: str, options: str) -> None:
 def tmp(scratch: str, path: str) -> None:
     """A temporary directory on the disk, for whoever is inside."""
     source = f"{scratch}/tmp"
-    os.mkdir(source)
+    os.makedirs(source, exist_ok=True)
     os.chmod(source, 0o1777)
     write(source, path)
 
