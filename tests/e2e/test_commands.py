@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import time
@@ -39,18 +38,20 @@ def test_a_space_works_as_well_as_the_colon(world: World, app: AppRepo) -> None:
 
 
 def test_apps_info_tells_release_and_processes(world: World, app: AppRepo) -> None:
+    wait_until(
+        lambda: world.ssh_json("apps:info", app.name)["running"] == {"web": 1, "worker": 1}, "the old instances to end"
+    )
     info = world.ssh_json("apps:info", app.name)
 
     assert info["url"] == f"http://{app.name}.localhost:{world.http_port}"
-    assert info["state"] == "running"
-    assert info["running"]["web"] == 1
+    assert (info["state"], info["release"], info["deploy_branch"]) == ("running", 2, "main")
 
 
 def test_create_and_destroy(world: World) -> None:
     name = "made-by-hand"
 
     assert world.ssh("apps:create", name).code == 0
-    assert world.get(name).status == 503
+    assert "nothing has been deployed" in world.get(name).body
     again, unsure = world.ssh("apps:create", name), world.ssh("apps:destroy", name)
     assert again.code == 1
     assert unsure.code == 2
@@ -173,13 +174,17 @@ def test_logs_show_what_the_app_prints(world: World, app: AppRepo) -> None:
 
 
 def test_logs_tail_follows_and_ends_with_its_client(world: World, app: AppRepo) -> None:
-    tail = world.popen_ssh("logs", app.name, "-t", "-n", "0")
-    try:
-        lines = _until_said(tail, app, "followed-line")
-        assert "followed-line" in lines
-    finally:
-        tail.kill()
-        tail.wait()
+    threads = world.threads()
+    tail = world.begin_ssh("logs", app.name, "-t", "-n", "0")
+
+    def is_followed() -> bool:
+        app.get("/print?text=followed-line")  # again and again, since it may not follow yet
+        return "followed-line" in tail.output
+
+    wait_until(is_followed, "the line in the followed logs")
+    assert world.threads() > threads
+    tail.kill()
+    wait_until(lambda: world.threads() <= threads, "the server to notice that nobody follows")
 
 
 def test_builds_and_their_output(world: World, app: AppRepo) -> None:
@@ -313,16 +318,3 @@ def _as(world: World, key: Path, *args: str) -> Result:
 def _running(app: AppRepo) -> list[str]:
     instances = app.world.ssh_json("ps", app.name)["instances"]
     return sorted(instance["name"] for instance in instances if instance["state"] == "running")
-
-
-def _until_said(tail: subprocess.Popen[str], app: AppRepo, text: str) -> str:
-    """Print `text` in the app until the follower shows it: it may not have begun to follow at the first."""
-    assert tail.stdout
-    os.set_blocking(tail.stdout.fileno(), False)
-    said = ""
-    deadline = time.monotonic() + 20
-    while text not in said and time.monotonic() < deadline:
-        app.get(f"/print?text={text}")
-        time.sleep(0.3)
-        said += tail.stdout.read() or ""
-    return said

@@ -15,6 +15,7 @@ from .world import World, site, wait_until
 
 pytestmark = pytest.mark.needs("git", "ssh", "ssh-keygen")
 
+HOOK = "gitpaas\0receive"  # as it stands in the argv of the process that a hook has become
 MEGABYTE = 1024 * 1024
 
 
@@ -64,6 +65,7 @@ def test_build_finishes_while_no_server_runs(own_world: World) -> None:
 
     repository = own_world.home / "repos" / f"{app.name}.git"
     wait_until(lambda: (repository / "refs" / "heads" / "main").exists(), "the branch to move")
+    pushing.end()
     own_world.start()
     app.wait_for("built alone")
 
@@ -76,7 +78,7 @@ def test_everything_killed_in_a_switch(own_world: World, moment: str) -> None:
     pushing = app.begin_push()
     pushing.wait_for(moment)
 
-    own_world.kill_all("receive")
+    own_world.kill_all(HOOK)
     own_world.kill()
 
     pushing.end()
@@ -113,7 +115,7 @@ def test_hook_killed_in_a_build(own_world: World) -> None:
     pushing = app.begin_push()
     pushing.wait_for("releasing slowly")
 
-    assert own_world.kill_all("receive") >= 1
+    assert own_world.kill_all(HOOK) >= 1
 
     assert pushing.end().code == 1
     assert "[remote rejected] main -> main" in pushing.output
@@ -132,7 +134,7 @@ def test_router_killed(own_world: World) -> None:
     assert own_world.kill_all("caddy", "run") >= 1
     killed = time.monotonic()
 
-    wait_until(lambda: own_world.ready_to_connect(), "the router to be back", seconds=5)
+    wait_until(lambda: own_world.routes(apps[0].name), "the router to be back", seconds=5)
     assert time.monotonic() - killed < 1.5
     assert [app.get().body for app in apps] == ["left", "right"]
     apps[0].deploy({"version.txt": "left again"})

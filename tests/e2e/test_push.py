@@ -117,7 +117,7 @@ def test_force_push_of_an_older_commit_goes_back(world: World) -> None:
     app.deploy({"version.txt": "version 2"})
     app.git("reset", "-q", "--hard", "HEAD~1")
 
-    refused, forced = app.push(), app.push("--force")
+    refused, forced = app.push(), app.push("--force", "main")
 
     assert refused.code == 1
     assert "[rejected]" in refused.output

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -71,14 +71,14 @@ def test_other_apps_never_notice(run_world: RunWorld) -> None:
     world = run_world()
     quiet, busy = world.new_app(site("quiet")), world.new_app()
     quiet.deploy()
-    kept = world.connect()
     sockets = set()
 
-    for number in range(3):
-        busy.deploy({"version.txt": f"version {number}"})
-        kept.request("GET", "/", headers={"Host": f"{quiet.name}.localhost"})
-        assert kept.getresponse().read() == b"quiet"
-        sockets.add(kept.sock)
+    with closing(world.connect()) as kept:
+        for number in range(3):
+            busy.deploy({"version.txt": f"version {number}"})
+            kept.request("GET", "/", headers={"Host": f"{quiet.name}.localhost"})
+            assert kept.getresponse().read() == b"quiet"
+            sockets.add(kept.sock)
 
     assert len(sockets) == 1, "the keep-alive connection was cut"
 
@@ -152,14 +152,14 @@ def load_on(app: AppRepo) -> Iterator[Load]:
 
 
 def _visit(world: World, app: str, kind: str, load: Load, over: threading.Event) -> None:
-    connection = world.connect()
     due = time.monotonic()
-    while not over.is_set():
-        load.count(_request(connection, app, kind))
-        if kind == "new":
-            connection.close()
-        due = max(due + THREADS / RATE, time.monotonic() - 1)  # a slow moment is not made up for with a burst
-        time.sleep(max(0.0, due - time.monotonic()))
+    with closing(world.connect()) as connection:
+        while not over.is_set():
+            load.count(_request(connection, app, kind))
+            if kind == "new":
+                connection.close()
+            due = max(due + THREADS / RATE, time.monotonic() - 1)  # a slow moment is not made up for with a burst
+            time.sleep(max(0.0, due - time.monotonic()))
 
 
 def _request(connection: http.client.HTTPConnection, app: str, kind: str) -> str | None:

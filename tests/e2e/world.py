@@ -50,6 +50,7 @@ class World:
         self.env = self._environment(settings)
         self.process: subprocess.Popen[bytes] | None = None
         self._names = 0
+        self._background: list[Background] = []
         self._make_user()
 
     # The server
@@ -77,6 +78,8 @@ class World:
 
     def close(self) -> None:
         """Nothing of this world keeps running, whatever the test has done to it."""
+        for began in self._background:
+            began.kill()
         if self.process and self.process.poll() is None:
             self.process.terminate()
             try:
@@ -102,6 +105,11 @@ class World:
                 continue
         return len(pids)
 
+    def threads(self) -> int:
+        """How many the server has."""
+        assert self.process
+        return len(list(Path(f"/proc/{self.process.pid}/task").iterdir()))
+
     # The user's side
 
     def gitpaas(self, *args: str) -> Result:
@@ -117,15 +125,14 @@ class World:
         assert done.code == 0, done
         return json.loads(done.output)
 
-    def popen_ssh(self, *args: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            ["ssh", "-F", str(self.ssh_config), "paas", *args],
-            env=self.env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+    def begin_ssh(self, *args: str) -> Background:
+        return self.begin(["ssh", "-F", str(self.ssh_config), "paas", *args])
+
+    def begin(self, argv: Sequence[str], cwd: Path | None = None) -> Background:
+        """A program of the user's that runs while the test goes on."""
+        began = Background(argv, self.env, self.root / f"background-{len(self._background)}", cwd)
+        self._background.append(began)
+        return began
 
     def get(self, app: str, path: str = "/", timeout: float = 20) -> Answer:
         """What the app's URL answers."""
@@ -134,10 +141,12 @@ class World:
             response = connection.getresponse()
             return Answer(response.status, response.read().decode(), dict(response.headers))
 
-    def ready_to_connect(self) -> bool:
-        """Whether the router accepts."""
-        with closing(socket.socket()) as probe:
-            return probe.connect_ex(("127.0.0.1", self.http_port)) == 0
+    def routes(self, app: str) -> bool:
+        """Whether the router answers for it at all."""
+        try:
+            return self.get(app, timeout=1).status == 200
+        except (OSError, http.client.HTTPException):
+            return False
 
     def connect(self, timeout: float = 20) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=timeout)
@@ -257,8 +266,8 @@ class AppRepo:
         assert pushed.code == 0, pushed.output
         return pushed
 
-    def begin_push(self, *args: str) -> Pushing:
-        return Pushing(self, args or ("main",))
+    def begin_push(self, *args: str) -> Background:
+        return self.world.begin(["git", "push", "paas", *(args or ("main",))], cwd=self.path)
 
     def remote_main(self) -> str | None:
         """Where the server says that main is."""
@@ -284,16 +293,16 @@ class AppRepo:
         wait_until(is_there, f"{text!r} from {self.name}", seconds)
 
 
-class Pushing:
-    """A `git push` under way, in a process group of its own as in a terminal."""
+class Background:
+    """A program of the user's under way, in a process group of its own as in a terminal; both streams in a file."""
 
-    def __init__(self, app: AppRepo, args: Sequence[str]) -> None:
-        self._file = app.world.root / f"push-{app.name}-{time.monotonic_ns()}"
-        with self._file.open("wb") as out:
+    def __init__(self, argv: Sequence[str], env: Mapping[str, str], file: Path, cwd: Path | None) -> None:
+        self._file = file
+        with file.open("wb") as out:
             self.process = subprocess.Popen(
-                ["git", "push", "paas", *args],
-                cwd=app.path,
-                env=app.world.env,
+                argv,
+                cwd=cwd,
+                env=env,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
@@ -305,24 +314,29 @@ class Pushing:
         return self._file.read_text(errors="replace")
 
     def wait_for(self, text: str, seconds: float = 30) -> None:
+        """Until it has printed the text; it must not end before."""
+
         def is_there() -> bool:
-            said = self.output
-            assert text in said or self.process.poll() is None, f"the push ended without {text!r}:\n{said}"
+            ended, said = self.process.poll() is not None, self.output
+            assert text in said or not ended, f"it ended without {text!r}:\n{said}"
             return text in said
 
-        wait_until(is_there, f"{text!r} in the push", seconds)
+        wait_until(is_there, f"{text!r} in the output", seconds)
 
     def interrupt(self) -> None:
-        """Ctrl-C: the terminal sends SIGINT to git and its ssh."""
-        os.killpg(self.process.pid, signal.SIGINT)
-        self.process.wait(timeout=10)
+        """Ctrl-C: the terminal sends SIGINT to the whole group, git and its ssh."""
+        self._signal(signal.SIGINT)
 
     def kill(self) -> None:
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(timeout=10)
+        self._signal(signal.SIGKILL)
 
     def end(self, timeout: float = 60) -> Result:
         return Result(self.process.wait(timeout=timeout), self.output)
+
+    def _signal(self, number: int) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, number)
+        self.process.wait(timeout=10)
 
 
 def site(text: str = "version 1", **more: str) -> dict[str, str]:
