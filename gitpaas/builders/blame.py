@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from gitpaas.errors import BuildFailed
-from gitpaas.shell import Finished
 
 _TAIL = 15
+_BEFORE = 2  # lines before the one that names the cause
+_KILLED = 137
 
 
 class _Cause(NamedTuple):
@@ -63,13 +65,14 @@ _CAUSES = (
 )
 
 
-def blame(step: str, finished: Finished) -> BuildFailed:
+def blame(step: str, code: int, lines: Sequence[str]) -> BuildFailed:
     """A failed step as the user should read it: the cause when its output tells, else the exit code."""
-    said = "\n".join(finished.tail)
     for cause in _CAUSES:
-        if cause.sign.search(said):
-            return BuildFailed(f"{step} {cause.message}", step=step, tail=finished.tail[-_TAIL:], hint=cause.hint)
+        for number, line in enumerate(lines):
+            if cause.sign.search(line):
+                told = tuple(lines[max(0, number - _BEFORE) :][:_TAIL])
+                return BuildFailed(f"{step} {cause.message}", step=step, tail=told, hint=cause.hint)
     hint = None
-    if finished.code in (137, 152):
+    if code == _KILLED:
         hint = "It was killed, most likely for the memory it took: the limit is build_memory in the server's settings."
-    return BuildFailed(f"{step} exited with {finished.code}", step=step, tail=finished.tail[-_TAIL:], hint=hint)
+    return BuildFailed(f"{step} exited with {code}", step=step, tail=tuple(lines[-_TAIL:]), hint=hint)

@@ -13,8 +13,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
 from gitpaas import locks, shell
 from gitpaas import tree as trees
 from gitpaas.builders import toolchain
@@ -50,14 +48,7 @@ def wanted(tree: Path, requires_python: str | None) -> Wanted:
         if (text := trees.read_text(tree, name)) is not None:
             return Wanted(_plain_version(name, text), name)
     if requires_python:
-        try:
-            SpecifierSet(requires_python)
-        except InvalidSpecifier as error:
-            raise BuildFailed(
-                f"requires-python in pyproject.toml is not a version range: {requires_python[:60]!r}",
-                step="pyproject.toml",
-                hint='Write for example: requires-python = ">=3.11"',
-            ) from error
+        _check_range(requires_python)
         return Wanted(requires_python, "requires-python")
     return Wanted(None, "")
 
@@ -82,7 +73,22 @@ def satisfies(version: str, spec: str) -> bool:
     """3.11.7 satisfies "3", "3.11", "3.11.7" and ">=3.10"."""
     if spec[0].isdigit():
         return version == spec or version.startswith(f"{spec}.")
+    from packaging.specifiers import SpecifierSet
+
     return SpecifierSet(spec).contains(version, prereleases=True)
+
+
+def _check_range(requires_python: str) -> None:
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    try:
+        SpecifierSet(requires_python)
+    except InvalidSpecifier as error:
+        raise BuildFailed(
+            f"requires-python in pyproject.toml is not a version range: {requires_python[:60]!r}",
+            step="pyproject.toml",
+            hint='Write for example: requires-python = ">=3.11"',
+        ) from error
 
 
 def _plain_version(name: str, text: str) -> str:

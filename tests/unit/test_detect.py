@@ -15,7 +15,6 @@ from gitpaas.builders.interpreter import satisfies, wanted
 from gitpaas.builders.python_start import start_command
 from gitpaas.config import Config
 from gitpaas.errors import BuildFailed
-from gitpaas.shell import Finished
 from gitpaas.values import Secret
 
 Plant = Callable[[Mapping[str, str]], Path]
@@ -363,8 +362,14 @@ def _made(layer: Path) -> Path:
     ],
 )
 def test_a_failed_step_is_told_in_the_users_words(said: str, message: str) -> None:
-    error = blame("npm ci", Finished(1, ("before", said)))
+    error = blame("npm ci", 1, ("before", said))
 
     assert error.message.startswith("npm ci ")
     assert message in error.message
     assert error.tail == ("before", said)
+
+
+def test_the_lines_about_the_cause_are_shown_and_not_the_help_text_after_them() -> None:
+    lines = ("Usage", "npm error `npm ci` can only install packages when your", *map(str, range(50)))
+
+    assert blame("npm ci", 1, lines).tail[:3] == lines[:3]
