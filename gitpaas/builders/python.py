@@ -32,10 +32,6 @@ def declares(tree: Path) -> bool:
     return python_deps.read(tree) is not None
 
 
-def can_start(tree: Path) -> bool:
-    return may_start(tree)
-
-
 def build(shop: Workshop, *, leads: bool) -> Built:
     deps = python_deps.read(shop.tree) or _NONE
     want = interpreter.wanted(shop.tree, deps.requires_python)
@@ -115,7 +111,7 @@ class _Venv:
         env = self.shop.request.env
         settings = [f"{name}={layers.digest(env[name])}" for name in sorted(env) if name.startswith(("UV_", "PIP_"))]
         files = [part for item in sorted(self.deps.inputs.items()) for part in item]
-        return [self.deps.source, self.shop.app if self.deps.local else "", *settings, *files]
+        return [self.deps.source, *settings, *files]
 
     def _fill_layer(self, layer: Path) -> None:
         self._fill(str(layer), (same(layer, writable=True), *self._shown))

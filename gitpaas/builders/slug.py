@@ -20,6 +20,7 @@ from typing import Protocol
 
 from gitpaas import procfile
 from gitpaas.builders import node, plain, python, static
+from gitpaas.builders.python_start import may_start
 from gitpaas.builders.workshop import Built, Workshop
 from gitpaas.config import Config
 from gitpaas.errors import BuildFailed
@@ -97,7 +98,7 @@ def nothing_found(tree: Path) -> BuildFailed:
 
 
 def _leader(tree: Path, kinds: tuple[Kind, ...]) -> Kind:
-    if kinds == (node, python) and "start" in node.read(tree).scripts and not python.can_start(tree):
+    if kinds == (node, python) and "start" in node.read(tree).scripts and not may_start(tree):
         return node
     return kinds[-1]
 
@@ -119,7 +120,7 @@ def _check_startable(tree: Path, written: Mapping[str, str], kinds: tuple[Kind, 
     """Say it before minutes of installing, where it can be known."""
     if written.keys() - {"release"} or plain.start_command(tree):
         return
-    if kinds == (python,) and not python.can_start(tree):
+    if kinds == (python,) and not may_start(tree):
         raise _no_start("Python")
 
 
