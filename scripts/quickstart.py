@@ -145,19 +145,21 @@ def write_ssh_config(place: Place, key: Path) -> None:
 
 
 def say_what_next(place: Place) -> None:
-    ssh = shlex.join(place.ssh)
     took = time.time() - float(os.environ.get("QUICKSTART_BEGAN") or time.time())
-    print(f"""
-{place.config.url(sample.APP)} is live ({took:.0f} seconds).
-
-Next:
-  cd {shown(place.sample)}           change GREETING in app.py, then
-  git commit -am "A new greeting" && git push paas main
-  {ssh} paas                     your apps and their URLs
-  {ssh} paas logs {sample.APP} -t       what the app prints
-  {ssh} paas help                everything else
-An app of your own: git remote add paas paas:NAME && git push paas main
-Stop it all: scripts/quickstart --down. Remove it all: scripts/quickstart --purge""")
+    ssh = f"{shlex.join(place.ssh)} paas"
+    lines = {
+        f"cd {shown(place.sample)}": "change GREETING in app.py, then",
+        'git commit -am "A new greeting" && git push paas main': "see it live",
+        ssh: "your apps and their URLs",
+        f"{ssh} logs {sample.APP} -t": "what the app prints",
+        f"{ssh} help": "everything else",
+    }
+    width = max(map(len, lines))
+    print(f"\n{place.config.url(sample.APP)} is live ({took:.0f} seconds).\n\nNext:")
+    for typed, what in lines.items():
+        print(f"  {typed:<{width}}   {what}")
+    print("An app of your own: git remote add paas paas:NAME && git push paas main")
+    print("Stop it all: scripts/quickstart --down. Remove it all: scripts/quickstart --purge")
 
 
 def remove(path: Path) -> None:

@@ -53,12 +53,16 @@ def put(path: Path, text: str) -> bool:
 
 
 def remove(path: Path) -> bool:
-    """Take our block out again. Returns whether there was one."""
+    """Take our block out again, and the file when nothing else is in it. Returns whether there was one."""
     before = path.read_text() if path.exists() else ""
     after = _BLOCK.sub("", before)
-    if after != before:
+    if after == before:
+        return False
+    if after or path.is_symlink():
         _write(path, after)
-    return after != before
+    else:
+        path.unlink()
+    return True
 
 
 def _is_in_place(before: str, text: str) -> bool:

@@ -98,6 +98,13 @@ def test_remove_gives_back_the_file_as_it_was(path: Path) -> None:
     assert not sshconfig.remove(path)
 
 
+def test_remove_takes_a_file_that_was_all_ours(path: Path) -> None:
+    sshconfig.put(path, block())
+
+    assert sshconfig.remove(path)
+    assert not path.exists()
+
+
 def test_a_link_stays_a_link(path: Path, tmp_path: Path) -> None:
     real = tmp_path / "dotfiles"
     write(real, "")
