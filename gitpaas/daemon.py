@@ -16,7 +16,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gitpaas import locks, logs, repository
+from gitpaas import locks, logs, ports, repository
 from gitpaas.config import Config
 from gitpaas.errors import Conflict, GitpaasError
 from gitpaas.output import Console
@@ -60,6 +60,7 @@ def serve(config: Config, execute: Execute) -> None:
         stack.callback(platform.store.close)
         _log_to_stderr(config)
         _refresh_hooks(platform)
+        ports.require(config.bind, config.ssh_port, "GITPAAS_SSH_PORT")
         reconciler = Reconciler(platform, lambda app, text: logs.platform_line(config, app, text))
         reconciler.run_once()
         caddy = CaddyProcess(config)
@@ -228,8 +229,7 @@ def _log_to_stderr(config: Config) -> None:
     level = getattr(logging, config.log_level.upper(), logging.INFO)
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     logging.getLogger("paramiko").setLevel(logging.CRITICAL if level > logging.DEBUG else logging.DEBUG)
-    for chatty in ("dulwich", "httpx", "httpcore"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("dulwich").setLevel(logging.WARNING)
 
 
 def _server_pid(config: Config) -> int | None:

@@ -31,7 +31,7 @@ class NotFound(GitpaasError):
 
 
 class Conflict(GitpaasError):
-    """Somebody else got there first: a name taken, a ref moved, a second server."""
+    """Somebody else got there first: a name or a port taken, a ref moved, a second server."""
 
 
 class BadConfig(GitpaasError):

@@ -14,7 +14,7 @@ from typing import get_args
 
 from gitpaas import locks
 from gitpaas.errors import RouterFailed
-from gitpaas.router import proc
+from gitpaas.linux import sockets
 from gitpaas.values import Page
 
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")  # as in the Caddyfile
@@ -64,7 +64,7 @@ class CaddyRouter:
         return {host: answer for host, answer in answers.items() if answer is not None}
 
     def connections(self, address: str) -> int:
-        return proc.connections(address)
+        return sockets.connections(address)
 
     @contextmanager
     def _changing(self, host: str) -> Iterator[Path]:

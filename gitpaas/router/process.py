@@ -18,13 +18,16 @@ from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 
-from gitpaas import locks, shell
+from gitpaas import locks, ports, shell
 from gitpaas.config import Config
-from gitpaas.errors import CommandFailed, RouterFailed
-from gitpaas.router import port, proc, trouble
+from gitpaas.errors import CommandFailed, Conflict, RouterFailed
+from gitpaas.linux import sockets
+from gitpaas.router import trouble
 from gitpaas.router.command import command, environment, find_binary
 
 _log = logging.getLogger(__name__)
+
+_PORT = "GITPAAS_HTTP_PORT"
 
 _READY = 10.0  # seconds until a new one must accept
 _RELOAD = 10.0  # seconds a running one has to take its configuration
@@ -78,15 +81,15 @@ class CaddyProcess:
         except ValueError:  # just being started
             return None
         # No files: we may not look, as when its program has capabilities of its own (to listen on port 80).
-        files = proc.open_files(pid)
+        files = sockets.open_files(pid)
         return pid if not files or str(self._lock.resolve()) in files else None
 
     def _take_over(self) -> bool:
         """Whether a running one of this very program accepted today's Caddyfile. Unchanged, it cuts nobody."""
         pid = self.pid()
-        if pid is None or proc.executable(pid) not in (None, str(self._binary)):
+        if pid is None or sockets.executable(pid) not in (None, str(self._binary)):
             return False
-        port.require(self._config.bind, self._config.http_port, ours=pid)
+        ports.require(self._config.bind, self._config.http_port, _PORT, ours=pid)
         try:
             argv = command(self._binary, "reload")
             reload = shell.run(argv, env=environment(self._config), cwd=self._config.home, timeout=_RELOAD)
@@ -125,8 +128,8 @@ class CaddyProcess:
         deadline = time.monotonic() + _LETS_GO
         while True:
             try:
-                return port.require(self._config.bind, self._config.http_port)
-            except RouterFailed:
+                return ports.require(self._config.bind, self._config.http_port, _PORT)
+            except Conflict:
                 if time.monotonic() > deadline:
                     raise
             time.sleep(0.02)
@@ -140,7 +143,7 @@ class CaddyProcess:
         return False
 
     def _accepts(self) -> bool:
-        address = (port.connectable(self._config.bind), self._config.http_port)
+        address = (ports.connectable(self._config.bind), self._config.http_port)
         try:
             socket.create_connection(address, timeout=1).close()
         except OSError:

@@ -54,17 +54,17 @@ def m0001_first_tables(database: Database) -> None:
         " created_at REAL NOT NULL, created_by VARCHAR(255) NOT NULL, deploy_branch VARCHAR(255),"
         " release INTEGER, stopped INTEGER NOT NULL, maintenance INTEGER NOT NULL)",
         "CREATE TABLE build (id INTEGER PRIMARY KEY AUTOINCREMENT,"
-        " app_id INTEGER NOT NULL REFERENCES app (id) ON DELETE CASCADE, \"commit\" VARCHAR(255) NOT NULL,"
+        ' app_id INTEGER NOT NULL REFERENCES app (id) ON DELETE CASCADE, "commit" VARCHAR(255) NOT NULL,'
         " subject VARCHAR(255) NOT NULL, ref VARCHAR(255) NOT NULL, previous VARCHAR(255) NOT NULL,"
         " moves TEXT NOT NULL, status VARCHAR(255) NOT NULL, error TEXT NOT NULL, label VARCHAR(255) NOT NULL,"
-        " release INTEGER, \"by\" VARCHAR(255) NOT NULL, key VARCHAR(255), created_at REAL NOT NULL,"
+        ' release INTEGER, "by" VARCHAR(255) NOT NULL, key VARCHAR(255), created_at REAL NOT NULL,'
         " started_at REAL, finished_at REAL)",
         "CREATE INDEX build_app ON build (app_id, status)",
         "CREATE TABLE release (id INTEGER PRIMARY KEY,"
         " app_id INTEGER NOT NULL REFERENCES app (id) ON DELETE CASCADE, number INTEGER NOT NULL,"
-        " build_id INTEGER REFERENCES build (id) ON DELETE SET NULL, \"commit\" VARCHAR(255) NOT NULL,"
+        ' build_id INTEGER REFERENCES build (id) ON DELETE SET NULL, "commit" VARCHAR(255) NOT NULL,'
         " description VARCHAR(255) NOT NULL, artifact TEXT NOT NULL, config TEXT NOT NULL,"
-        " status VARCHAR(255) NOT NULL, \"by\" VARCHAR(255) NOT NULL, created_at REAL NOT NULL)",
+        ' status VARCHAR(255) NOT NULL, "by" VARCHAR(255) NOT NULL, created_at REAL NOT NULL)',
         "CREATE UNIQUE INDEX release_app_number ON release (app_id, number)",
         "CREATE TABLE configvar (id INTEGER PRIMARY KEY,"
         " app_id INTEGER NOT NULL REFERENCES app (id) ON DELETE CASCADE, name VARCHAR(255) NOT NULL,"

@@ -14,7 +14,7 @@ import pytest
 from routing import Routing, free_port, routing, settings
 from upstream import serving
 
-from gitpaas.errors import RouterFailed
+from gitpaas.errors import Conflict, RouterFailed
 from gitpaas.router import command, process
 from gitpaas.router.caddy import CaddyRouter
 from gitpaas.router.process import CaddyProcess
@@ -133,7 +133,7 @@ def test_one_that_does_not_answer_is_replaced(home: Path, monkeypatch: pytest.Mo
 def test_an_older_program_is_replaced_by_todays(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with routing(home) as paas:
         before = paas.caddy.pid()
-        monkeypatch.setattr(process.proc, "executable", lambda _: "/old/caddy (deleted)")
+        monkeypatch.setattr(process.sockets, "executable", lambda _: "/old/caddy (deleted)")
         paas.caddy.start()
 
         assert paas.caddy.pid() not in (before, None)
@@ -160,7 +160,7 @@ def test_a_port_in_use_is_refused_with_who_has_it(home: Path, options: list[int]
             squatter.setsockopt(socket.SOL_SOCKET, option, 1)
         squatter.bind((bind, config.http_port))
         squatter.listen()
-        with pytest.raises(RouterFailed) as failed:
+        with pytest.raises(Conflict) as failed:
             CaddyProcess(config).start()
 
     name = Path("/proc/self/comm").read_text().strip()
@@ -178,9 +178,9 @@ def test_connections_that_just_ended_do_not_take_the_port(home: Path) -> None:
         assert paas.get("nobody.localhost").status == 404
 
 
-@pytest.mark.parametrize(("bind", "told"), [("192.0.2.1", "cannot listen"), ("no.such.host.invalid", "not an address")])
+@pytest.mark.parametrize(("bind", "told"), [("192.0.2.1", "Cannot listen"), ("no.such.host.invalid", "not an address")])
 def test_an_address_that_is_not_ours_is_refused(home: Path, bind: str, told: str) -> None:
-    with pytest.raises(RouterFailed, match=told):
+    with pytest.raises(Conflict, match=told):
         CaddyProcess(settings(home, bind=bind)).start()
 
 

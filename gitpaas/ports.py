@@ -1,24 +1,24 @@
-"""Whether the router's port is free. Caddy would not notice: it shares a port with whoever else has SO_REUSEPORT."""
+"""Whether a port is free, and who has it if not. Caddy would not notice: it shares its port with whoever asks to."""
 
 from __future__ import annotations
 
 import errno
 import socket
 
-from gitpaas.errors import RouterFailed
-from gitpaas.router import proc
+from gitpaas.errors import Conflict
+from gitpaas.linux import sockets
 
 
-def require(bind: str, port: int, *, ours: int | None = None) -> None:
-    """RouterFailed, saying who has it, unless `bind:port` is free or held by process `ours`."""
+def require(bind: str, port: int, setting: str, *, ours: int | None = None) -> None:
+    """Conflict, saying who has it, unless `bind:port` is free or held by process `ours`. `setting` chooses the port."""
     try:
         _bind(bind, port)
     except socket.gaierror as error:
-        raise RouterFailed(f"GITPAAS_BIND={bind} is not an address: {error.strerror}") from error
+        raise Conflict(f"GITPAAS_BIND={bind} is not an address: {error.strerror}") from error
     except OSError as error:
-        holder = proc.listener(port)
+        holder = sockets.listener(port)
         if error.errno != errno.EADDRINUSE or not _is(holder, ours):
-            raise _explained(error, f"{bind}:{port}", holder) from error
+            raise _explained(error, f"{bind}:{port}", setting, holder) from error
 
 
 def connectable(bind: str) -> str:
@@ -34,18 +34,18 @@ def _bind(bind: str, port: int) -> None:
             probe.bind(address)
 
 
-def _is(holder: proc.Holder | None, ours: int | None) -> bool:
+def _is(holder: sockets.Holder | None, ours: int | None) -> bool:
     """Where /proc does not tell the holder, it may be ours."""
     return ours is not None and (holder is None or holder.pid == ours)
 
 
-def _explained(error: OSError, address: str, holder: proc.Holder | None) -> RouterFailed:
+def _explained(error: OSError, address: str, setting: str, holder: sockets.Holder | None) -> Conflict:
     if error.errno == errno.EADDRINUSE:
         who = f"{holder.name} (pid {holder.pid})" if holder else "another process"
-        return RouterFailed(f"{address} is taken by {who}", "Stop it, or choose another port: GITPAAS_HTTP_PORT=8081")
+        return Conflict(f"{address} is taken by {who}", f"Stop it, or choose another port: {setting}")
     if error.errno == errno.EACCES:
-        return RouterFailed(
+        return Conflict(
             f"Only root may listen on {address}",
-            "Choose a port from 1024 on: GITPAAS_HTTP_PORT=8080, or start as root.",
+            f"Choose a port from 1024 on with {setting}, or start as root.",
         )
-    return RouterFailed(f"The router cannot listen on {address}: {error.strerror}", "Check GITPAAS_BIND.")
+    return Conflict(f"Cannot listen on {address}: {error.strerror}", "Check GITPAAS_BIND.")
