@@ -53,7 +53,8 @@ class Orphans:
         with self._lock:
             self._processes.append(process)
 
-    def reap(self) -> None:
-        """Forget those that have ended."""
+    def reap(self) -> int:
+        """Forget those that have ended. How many are left."""
         with self._lock:
             self._processes = [process for process in self._processes if process.poll() is None]
+            return len(self._processes)

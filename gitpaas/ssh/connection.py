@@ -15,6 +15,7 @@ from paramiko.message import Message
 from paramiko.ssh_exception import SSHException
 from paramiko.transport import Transport
 
+from gitpaas import __version__
 from gitpaas.ssh.door import Authentication, Door
 from gitpaas.ssh.keys import PublicKey
 from gitpaas.ssh.services import Services
@@ -36,6 +37,7 @@ _KEX = ("mlkem768x25519-sha256", "curve25519-sha256@libssh.org", "ecdh-sha2-nist
 class Connection(Transport):
     """A paramiko transport in server mode. The overridden names are its hooks; it has no public ones for these."""
 
+    _CLIENT_ID = f"gitpaas_{__version__}"
     _active_check_timeout = 5.0  # how often an idle one wakes up; disconnect() wakes it at once
     _preferred_keys = ("ssh-ed25519",)
     _preferred_macs = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com")
@@ -72,7 +74,9 @@ class Connection(Transport):
     def disconnect(self) -> None:
         """Cut it off, from any thread, without waiting."""
         self.active = False
-        self.packetizer.close()
+        # Not close(): the connection's own thread may be about to use the descriptor, by then somebody else's.
+        with suppress(OSError):
+            cast(socket.socket, self.sock).shutdown(socket.SHUT_RDWR)
 
     def run(self) -> None:
         try:

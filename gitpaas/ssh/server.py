@@ -17,6 +17,7 @@ from gitpaas.platform import Platform
 from gitpaas.ssh import hostkey
 from gitpaas.ssh.connection import Connection
 from gitpaas.ssh.flow import PlatformApps
+from gitpaas.ssh.ingest import sweep
 from gitpaas.ssh.keys import Keyring
 from gitpaas.ssh.lobby import Lobby
 from gitpaas.ssh.services import Apps, Execute, Services
@@ -43,6 +44,7 @@ class SshServer:
 
     def start(self) -> None:
         """Conflict when the port is taken."""
+        self._sweep()
         self._socket = _listen(self._config.bind, self._config.ssh_port)
         self.port = self._socket.getsockname()[1]
         self._threads = [
@@ -91,6 +93,11 @@ class SshServer:
             except BaseException:
                 self._lobby.leave(connection)
                 raise
+
+    def _sweep(self) -> None:
+        """One server has one state directory: nothing is being received before it listens."""
+        for repository in self._config.repos.glob("*.git"):
+            sweep(repository)
 
     def _look_round(self) -> None:
         while not self._stopping.wait(_LOOK_ROUND):

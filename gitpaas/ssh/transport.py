@@ -12,7 +12,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, cast
 
 from paramiko.buffered_pipe import PipeTimeout
@@ -38,11 +37,6 @@ class Packetizer(SlowPacketizer):
         self._buffer = memoryview(bytearray(_FIRST_BUFFER))
         self._start = self._end = 0  # what is in the buffer and not yet taken
         self._quick_acks = _QUICK_ACKS if hasattr(socket, "TCP_QUICKACK") else 0
-
-    def close(self) -> None:
-        with suppress(OSError):
-            self._sock.shutdown(socket.SHUT_RDWR)  # wakes the reader at once
-        super().close()
 
     def start_handshake(self, timeout: float) -> None:
         """Not with a timer thread for each connection, as paramiko does: the login's time limit covers it."""

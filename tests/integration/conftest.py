@@ -20,7 +20,7 @@ from gitpaas.errors import NotAllowed
 from gitpaas.output import Console
 from gitpaas.ssh import hostkey, keys
 from gitpaas.ssh.server import SshServer
-from gitpaas.store import Key
+from gitpaas.store import Key, Store
 from gitpaas.values import Actor, Role
 
 HOOK = """#!/bin/sh
@@ -79,14 +79,14 @@ class Door:
     config: Config
     server: SshServer
     apps: StubApps
+    store: Store
     desk: Path  # where clients keep their files
-    execute: Callable[[Sequence[str], Actor, Console], int] = echo
 
     def add_key(self, name: str, role: Role = "admin", kind: str = "ed25519", bits: int = 0) -> Path:
         """A new key pair that the server knows."""
         private = self.new_key(name, kind, bits)
         public = keys.parse(private.with_suffix(".pub").read_text())
-        with self.server_store.session():
+        with self.store.session():
             Key.create(name=name, fingerprint=public.fingerprint, line=public.line, role=role)
         return private
 
@@ -97,12 +97,8 @@ class Door:
         return private
 
     def remove_key(self, name: str) -> None:
-        with self.server_store.session():
+        with self.store.session():
             Key.delete().where(Key.name == name).execute()
-
-    @property
-    def server_store(self) -> store.Store:
-        return self.server._services.keyring._store
 
     def ssh_argv(self, key: str = "laptop", *options: str) -> list[str]:
         host = hostkey.ensure(self.config.host_key)
@@ -261,8 +257,9 @@ def open_door(config: Config, tmp_path: Path) -> Iterator[Callable[..., Door]]:
         apps = StubApps(chosen, record)
         server = SshServer(SimpleNamespace(config=chosen, store=database), execute, apps)
         server.start()
+        stack.append(lambda: eventually(lambda: server._services.orphans.reap() == 0))
         stack.append(server.stop)
-        door = Door(chosen, server, apps, desk)
+        door = Door(chosen, server, apps, database, desk)
         door.add_key("laptop")
         return door
 
