@@ -7,12 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from gitpaas import appjson, apps, queue, releases, source
+from gitpaas.appjson import AppJson
 from gitpaas.builders import Builder
+from gitpaas.builders.slug import nothing_found
+from gitpaas.config import git_environment
 from gitpaas.errors import BuildFailed
 from gitpaas.output import Output
 from gitpaas.platform import Platform
 from gitpaas.store import App, Build
-from gitpaas.values import Artifact, BuildRequest, Detection, Limits
+from gitpaas.values import Artifact, BuildRequest, Detection, Env, Limits
 
 
 def build_artifact(platform: Platform, app: App, build: Build, out: Output) -> Artifact:
@@ -20,14 +23,37 @@ def build_artifact(platform: Platform, app: App, build: Build, out: Output) -> A
     queue.advance(build, "building")
     request = _request(platform, app, build)
     repository = platform.config.repository(app.name)
-    source.export(repository, build.commit, request.tree, env=platform.config.build_environment(), warn=out.warn)
+    git_env = {**platform.config.build_environment(), "PATH": git_environment()["PATH"]}
+    source.export(repository, build.commit, request.tree, env=git_env, warn=out.warn)
     manifest = appjson.read(request.tree)
+    if app.release is None:
+        _take_up_config(platform, app, manifest, out)
+        request = replace(request, env=_environment(platform, app))
     apps.hand_over(request.tree, request.uid)
     builder, detection = _detect(platform, request.tree)
     build.label = detection.label
     out.step(f"{detection.label} app detected")
     artifact = builder.build(request, out)
     return replace(artifact, health=manifest.health, formation=manifest.formation)
+
+
+def _take_up_config(platform: Platform, app: App, manifest: AppJson, out: Output) -> None:
+    """On the first deploy: the defaults of app.json become config vars, and what it requires must have been set."""
+    known = releases.config(platform, app)
+    if missing := manifest.missing(known):
+        names = " ".join(f"{variable.name}=..." for variable in missing)
+        raise BuildFailed(
+            f"app.json requires config vars that are not set: {', '.join(v.name for v in missing)}",
+            step="config",
+            hint=f"Set them and push again: ssh paas config:set {app.name} {names}",
+        )
+    if defaults := manifest.defaults(known):
+        releases.change_config(platform, app, defaults)
+        out.step(f"Config vars from app.json: {', '.join(sorted(defaults))}")
+
+
+def _environment(platform: Platform, app: App) -> Env:
+    return {**platform.config.build_environment(), **releases.config(platform, app)}
 
 
 def _request(platform: Platform, app: App, build: Build) -> BuildRequest:
@@ -44,7 +70,7 @@ def _request(platform: Platform, app: App, build: Build) -> BuildRequest:
         commit=build.commit,
         tree=tree,
         cache=cache,
-        env={**config.build_environment(), **releases.config(platform, app)},
+        env=_environment(platform, app),
         uid=user,
         timeout=config.build_timeout,
         limits=Limits(memory=config.build_memory),
@@ -56,8 +82,4 @@ def _detect(platform: Platform, tree: Path) -> tuple[Builder, Detection]:
     for builder in platform.builders:
         if detection := builder.detect(tree):
             return builder, detection
-    raise BuildFailed(
-        "Nothing here says how to run this app.",
-        step="detect",
-        hint="Add one of: a Procfile, requirements.txt, pyproject.toml, package.json, start.sh, or an index.html.",
-    )
+    raise nothing_found(tree)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gitpaas import queue, releases, rollout
+from gitpaas import queue, releases, retention, rollout
 from gitpaas.errors import NotFound, UsageError
 from gitpaas.output import Laps, Output
 from gitpaas.platform import Platform
-from gitpaas.store import App, Build, ConfigVar, Formation, Release
+from gitpaas.store import App, Build, Formation, Release
 from gitpaas.values import Actor, process_name, variable_name
 
 
@@ -17,7 +17,7 @@ def deploy(platform: Platform, build: Build, out: Output) -> Release:
     from gitpaas import building  # late: only the process of a push needs it, not the server
 
     app, laps = build.app, Laps()
-    with queue.turn(platform, build, out), releases.slug_removed_unless_live(platform, app, build):
+    with queue.turn(platform, build, out), retention.removed_unless_live(platform, app, build):
         queue.check_base(platform, build)
         with laps.time("build"):
             artifact = building.build_artifact(platform, app, build, out)
@@ -30,7 +30,7 @@ def deploy(platform: Platform, build: Build, out: Output) -> Release:
                 queue.advance(build, "starting")
                 rollout.roll_out(platform, app, release, out)
         queue.publish(platform, build, release)
-    releases.prune(platform, app)
+    retention.prune(platform, app)
     out.headline(f"{app.name} v{release.number} deployed in {laps}")
     out.detail(platform.config.url(app.name))
     return release
@@ -54,11 +54,7 @@ def set_config(
     """Set (a text) or unset (None) config vars. With a live release, that makes a new one and starts it."""
     for name in changes:
         variable_name(name)
-    with platform.store.transaction():
-        for name, value in changes.items():
-            ConfigVar.delete().where(ConfigVar.app == app, ConfigVar.name == name).execute()
-            if value is not None:
-                ConfigVar.create(app=app, name=name, value=platform.store.seal.close(value))
+    releases.change_config(platform, app, changes)
     live = releases.live(app)
     if not restart or live is None:
         return None

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
-from gitpaas import locks, repository
+from gitpaas import locks, repository, retention
 from gitpaas.errors import Conflict, Superseded
 from gitpaas.output import Output
 from gitpaas.platform import Platform
-from gitpaas.releases import fail, prune, unfinished
+from gitpaas.releases import fail, unfinished
 from gitpaas.repository import Move
 from gitpaas.store import App, Build, Release
 from gitpaas.values import Actor
@@ -72,7 +72,7 @@ def bury_dead(platform: Platform, app: App) -> None:
         if release is not None:
             fail(release)
         finish(platform, build, "failed", "The process that ran this build was killed.")
-        prune(platform, app)
+        retention.prune(platform, app)
 
 
 def finish(platform: Platform, build: Build, status: str, error: str = "") -> None:

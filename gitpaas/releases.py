@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -188,6 +187,15 @@ def config(platform: Platform, app: App) -> dict[str, Secret]:
     return {row.name: Secret(platform.store.seal.open(row.value)) for row in rows}
 
 
+def change_config(platform: Platform, app: App, changes: Mapping[str, str | None]) -> None:
+    """Set (a text) or unset (None) config vars, all or none of them."""
+    with platform.store.transaction():
+        for name, value in changes.items():
+            ConfigVar.delete().where(ConfigVar.app == app, ConfigVar.name == name).execute()
+            if value is not None:
+                ConfigVar.create(app=app, name=name, value=platform.store.seal.close(value))
+
+
 def formation(platform: Platform, app: App) -> dict[str, int]:
     """How many of each process type are wanted, for all types the live release has."""
     release = live(app)
@@ -225,42 +233,9 @@ def spec(platform: Platform, app: App, release: Release, process: str, number: i
     )
 
 
-@contextmanager
-def slug_removed_unless_live(platform: Platform, app: App, build: Build) -> Iterator[None]:
-    """What a failed build leaves on the disk goes at once: a full disk may be why it failed."""
-    try:
-        yield
-    except BaseException:
-        shutil.rmtree(platform.config.slug(app.name, build.id), ignore_errors=True)
-        raise
-
-
-def prune(platform: Platform, app: App) -> None:
-    """Remove the slugs that no kept release needs: the last few live ones, and whatever is being built or serves."""
-    recent = (
-        Release.select()
-        .where(Release.app == app, Release.status == "live")
-        .order_by(Release.number.desc())
-        .limit(platform.config.keep_releases)
-    )
-    pending = Release.select().where(Release.app == app, Release.status == "pending")
-    kept = {artifact(release).reference for release in (*recent, *pending, *filter(None, [live(app)]))}
-    kept |= {str(platform.config.slug(app.name, build.id)) for build in unfinished(app)}
-    kept |= {
-        artifact(find(app, i.release)).reference for i in platform.runtime.running(app.name) if _exists(app, i.release)
-    }
-    for slug in platform.config.slugs(app.name).glob("*"):
-        if str(slug) not in kept:
-            shutil.rmtree(slug, ignore_errors=True)
-
-
 def unfinished(app: App) -> list[Build]:
     """Builds that wait or run (or whose process was killed and nobody has noticed yet), in the order of pushes."""
     return list(Build.select().where(Build.app == app, Build.finished_at.is_null()).order_by(Build.id))
-
-
-def _exists(app: App, number: int) -> bool:
-    return bool(Release.get_or_none(Release.app == app, Release.number == number))
 
 
 def _next_number(app: App) -> int:

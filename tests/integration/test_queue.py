@@ -17,6 +17,7 @@ from gitpaas.output import Output
 from gitpaas.platform import Platform
 from gitpaas.repository import Move
 from gitpaas.router.caddy import CaddyRouter
+from gitpaas.runtimes.host import HostRuntime
 from gitpaas.store import App, Build
 from gitpaas.values import Actor
 
@@ -30,7 +31,7 @@ def opened(config: Config) -> Iterator[Platform]:
     platform.prepare(config)
     opened = store.connect(config.database, config.secret_key)
     with opened.session():
-        yield Platform(config, opened, None, CaddyRouter(config.routes))  # type: ignore[arg-type]
+        yield Platform(config, opened, HostRuntime(config), CaddyRouter(config.routes))
     opened.close()
 
 
