@@ -85,4 +85,4 @@ def quiet_platform(config: Config) -> Platform:
     """A real state directory and database; a runtime and a router that only remember."""
     platform.prepare(config)
     opened = store.connect(config.database, config.secret_key)
-    return Platform(config, opened, (), QuietRuntime(), MemoryRouter())
+    return Platform(config, opened, QuietRuntime(), MemoryRouter())
