@@ -65,6 +65,7 @@ def bury_dead(platform: Platform, app: App) -> None:
     for build in unfinished(app):
         if is_alive(platform, build):
             continue
+        retention.end_orphan(platform.config.slug(app.name, build.id))
         release = Release.get_or_none(Release.build == build, Release.status != "failed")
         if release is not None and release.status == "live":
             publish(platform, build, release)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from gitpaas import releases
+from gitpaas import linux, releases
 from gitpaas.platform import Platform
 from gitpaas.store import App, Build, Release
 
@@ -19,6 +20,14 @@ def removed_unless_live(platform: Platform, app: App, build: Build) -> Iterator[
     except BaseException:
         shutil.rmtree(platform.config.slug(app.name, build.id), ignore_errors=True)
         raise
+
+
+def end_orphan(tree: Path) -> None:
+    """Kill what the steps of a build left running whose own process was killed: it still writes into `tree`."""
+    group = linux.build_cgroup(tree)
+    if group is not None:
+        group.kill()
+        group.remove()
 
 
 def prune(platform: Platform, app: App) -> None:

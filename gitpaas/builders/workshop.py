@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +15,6 @@ from gitpaas import linux, shell
 from gitpaas.builders.blame import blame
 from gitpaas.config import Config
 from gitpaas.errors import BuildFailed, CommandFailed
-from gitpaas.linux import processes
 from gitpaas.output import Output
 from gitpaas.values import BuildRequest, Mount, Secret
 
@@ -24,7 +22,6 @@ _NO_SANDBOX = 125  # how the launcher exits when it cannot make one
 _REMEMBERED = 200  # lines in which the cause of a failure is looked for
 _TAIL = 15
 _NOISE = re.compile(r"\s*$|Using C?Python .* at: ")  # uv says it of each virtual environment, with our own paths
-_KILLS = 200  # rounds, 10 ms each
 BASE_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -118,7 +115,7 @@ class Workshop:
     @contextmanager
     def _group(self) -> Iterator[linux.Cgroup | None]:
         """Limits for all of a step's processes together, and the certainty that none outlives it."""
-        group = linux.cgroup(f"build-{self.request.app}-{self.request.build}")
+        group = linux.build_cgroup(self.request.tree)
         if group is None:
             yield None
             return
@@ -126,7 +123,7 @@ class Workshop:
         try:
             yield group
         finally:
-            _end(group)
+            group.kill()  # what a step left running could still write where the next step reads
             group.remove()
 
     def _environment(self, path: Sequence[str]) -> dict[str, str]:
@@ -150,18 +147,6 @@ class Workshop:
             "npm_config_progress": "false",
             "npm_config_update_notifier": "false",
         }
-
-
-def _end(group: linux.Cgroup) -> None:
-    """Kill what a step left running: it could still write where the next step reads."""
-    group.forbid_forks()
-    for _ in range(_KILLS):
-        alive = [process for process in group.members() if process.is_alive()]
-        if not alive:
-            return
-        for process in alive:
-            processes.send(process, signal.SIGKILL)
-        time.sleep(0.01)
 
 
 def same(path: str | Path, *, writable: bool = False) -> Mount:

@@ -1,6 +1,6 @@
 """What only Linux can do: sandboxes, cgroups, processes that cannot be mistaken. Elsewhere the answers are "cannot"."""
 
-from gitpaas.linux.cgroups import Cgroup, cgroup, cgroup_version
+from gitpaas.linux.cgroups import Cgroup, build_cgroup, cgroup, cgroup_version
 from gitpaas.linux.processes import Process, boot_id
 from gitpaas.linux.sandbox import Sandbox, can_confine, carry, confine
 
@@ -9,6 +9,7 @@ __all__ = [
     "Process",
     "Sandbox",
     "boot_id",
+    "build_cgroup",
     "can_confine",
     "carry",
     "cgroup",

@@ -7,8 +7,10 @@ v2: https://docs.kernel.org/admin-guide/cgroup-v2.html; v1: .../cgroup-v1/memory
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -26,6 +28,7 @@ Version = Literal["v1", "v2"]
 _NEEDED = ("memory", "pids")
 _V1_MEMORY = ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes")
 _PREFIX = "gitpaas."
+_KILLS = 100
 _BUSY = 2.0  # seconds until the last zombie of a group has been collected
 
 
@@ -52,6 +55,17 @@ class Cgroup:
             if (path / "pids.max").exists():
                 _try_write(path / "pids.max", "0")
 
+    def kill(self) -> None:
+        """SIGKILL to all in it, until nobody is (or somebody is stuck in the kernel)."""
+        self.forbid_forks()
+        for _ in range(_KILLS):
+            alive = [process for process in self.members() if process.is_alive()]
+            if not alive:
+                return
+            for process in alive:
+                processes.send(process, signal.SIGKILL)
+            time.sleep(0.01)
+
     def ooms(self) -> int:
         """How many processes of it the kernel has killed for want of memory."""
         name = "memory.events" if self.version == "v2" else "memory.oom_control"
@@ -63,6 +77,11 @@ class Cgroup:
         for path in self.paths:
             for group in reversed(list(_with_children(path))):
                 _remove(group, time.monotonic() + _BUSY)
+
+
+def build_cgroup(tree: Path) -> Cgroup | None:
+    """The group of the build that works in `tree`: that is unique on the machine, app and build number are not."""
+    return cgroup("build-" + hashlib.sha256(str(tree).encode()).hexdigest()[:20])
 
 
 def cgroup(name: str) -> Cgroup | None:
