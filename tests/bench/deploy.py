@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
-from tests.e2e.world import AppRepo, World  # noqa: E402
+from tests.e2e.world import AppRepo, World
 
 HEAVY = Path(__file__).parent.parent / "apps" / "python-20-deps"
 RESULTS = Path("bench-results")
