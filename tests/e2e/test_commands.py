@@ -112,7 +112,7 @@ def test_config_change_makes_a_release_with_it(world: World, app: AppRepo) -> No
 
     seen = json.loads(app.get("/env").body)
     assert (seen["GREETING"], seen["EMPTY"]) == ("hello there", "")
-    assert world.ssh_json("config", app.name) == {"EMPTY": "", "GREETING": "hello there"}
+    assert world.ssh_json("config", app.name).items() >= {"EMPTY": "", "GREETING": "hello there"}.items()
     assert world.ssh("config:get", app.name, "GREETING").output == "hello there\n"
     assert world.ssh_json("apps:info", app.name)["release"] == release + 1
 

@@ -172,12 +172,12 @@ class World:
 
     def _environment(self, settings: Mapping[str, object]) -> dict[str, str]:
         # Worlds run at the same time on one machine, so each has app ports and user ids of its own.
-        slot = random.randrange(400)
+        slot = random.randrange(120)
         chosen = {
             "HOME": self.home,
             "SSH_PORT": self.ssh_port,
             "HTTP_PORT": self.http_port,
-            "APP_PORTS": f"{20000 + slot * 25}-{20024 + slot * 25}",
+            "APP_PORTS": f"{20000 + slot * 100}-{20099 + slot * 100}",
             "APP_UID_BASE": 100_000 + slot * 1000,
             "START_TIMEOUT": 20,
             "DRAIN_TIMEOUT": 5,
