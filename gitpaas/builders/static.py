@@ -27,7 +27,7 @@ _CADDYFILE = """\
 	}
 }
 
-http://127.0.0.1:{$PORT} {
+http://:{$PORT} {
 	bind 127.0.0.1
 	root * %(root)s
 	encode zstd gzip

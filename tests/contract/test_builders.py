@@ -119,7 +119,9 @@ def get(url: str, headers: Mapping[str, str] | None = None) -> tuple[int, str]:
     deadline = time.monotonic() + 15
     while True:
         try:
-            with urllib.request.urlopen(urllib.request.Request(url, headers=dict(headers or {})), timeout=5) as answer:
+            with urllib.request.urlopen(
+                urllib.request.Request(url, headers={"Host": "hello.localhost"} | dict(headers or {})), timeout=5
+            ) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
