@@ -34,7 +34,7 @@ def test_ssh_alone_shows_the_apps_and_their_urls(world: World, app: AppRepo) -> 
 
 
 def test_a_space_works_as_well_as_the_colon(world: World, app: AppRepo) -> None:
-    assert world.ssh("apps", "info", app.name).output == world.ssh("apps:info", "-a", app.name).output
+    assert world.ssh_json("apps", "info", app.name) == world.ssh_json("apps:info", "-a", app.name)
 
 
 def test_apps_info_tells_what_runs_and_since_which_release(world: World) -> None:
