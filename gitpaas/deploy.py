@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gitpaas import queue, releases, retention, rollout
+from gitpaas import queue, releases, repository, retention, rollout
 from gitpaas.errors import NotFound, UsageError
 from gitpaas.output import Laps, Output
 from gitpaas.platform import Platform
@@ -33,6 +33,7 @@ def deploy(platform: Platform, build: Build, out: Output) -> Release:
     retention.prune(platform, app)
     out.headline(f"{app.name} v{release.number} deployed in {laps}")
     out.detail(platform.config.url(app.name))
+    repository.tidy(platform.config.repository(app.name))
     return release
 
 

@@ -1,0 +1,71 @@
+"""Bare repositories with real git: made, hooked, kept tidy."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from gitpaas import repository
+
+pytestmark = pytest.mark.needs("git")
+
+WHO = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    path = tmp_path / "repos" / "hello.git"
+    repository.create(path, tmp_path)
+    return path
+
+
+def commit(path: Path, text: str) -> str:
+    blob = repository.git(path, "hash-object", "-w", "--stdin", stdin=text.encode()).strip()
+    tree = repository.git(path, "mktree", stdin=f"100644 blob {blob}\tfile\n".encode()).strip()
+    return repository.git(path, *WHO, "commit-tree", tree, "-m", text).strip()
+
+
+def test_it_is_made_with_our_hook_and_making_it_again_changes_nothing(made: Path, tmp_path: Path) -> None:
+    repository.create(made, tmp_path)
+    assert os.access(made / "hooks" / "post-receive", os.X_OK)
+    assert repository.hook_is_current(made)
+    assert repository.git(made, "config", "gitpaas.home").strip() == str(tmp_path)
+
+
+def test_a_hook_of_an_older_program_is_noticed_and_renewed(made: Path, tmp_path: Path) -> None:
+    (made / "hooks" / "post-receive").write_text("#!/bin/sh\nexit 1\n")
+    assert not repository.hook_is_current(made)
+    repository.install_hook(made, tmp_path)
+    assert repository.hook_is_current(made)
+
+
+def test_a_repository_of_many_packs_is_packed_anew_and_keeps_what_is_held(made: Path) -> None:
+    # given as many packs as 60 pushes leave, and a commit that only a build holds
+    for number in range(60):
+        new = commit(made, f"change {number}")
+        repository.git(made, "update-ref", f"refs/heads/b{number}", new)
+        repository.git(made, "repack", "-d", "-q", "--no-write-bitmap-index")
+    held = commit(made, "held")
+    repository.hold(made, 7, held)
+    packs = made / "objects" / "pack"
+    assert len(list(packs.glob("*.pack"))) == 60
+    # when it is tidied
+    repository.tidy(made)
+    # then few packs are left, and nothing is lost
+    deadline = time.monotonic() + 20
+    while len(list(packs.glob("*.pack"))) > 2 or (made / "gc.pid").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert repository.read_ref(made, "refs/builds/7") == held
+    assert subprocess.run(["git", "-C", made, "fsck", "--full"], capture_output=True, check=False).returncode == 0
+
+
+def test_commits_are_counted_and_described(made: Path) -> None:
+    first = commit(made, "one")
+    assert repository.commit(made, first).subject == "one"
+    assert repository.count_commits(made, "0" * 40, first) == 1
+    assert repository.count_commits(made, first, first) == 0
