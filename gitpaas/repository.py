@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,14 +114,27 @@ def let_go(path: Path, build: int) -> None:
     git(path, "update-ref", "-d", f"refs/builds/{build}")
 
 
-def move(path: Path, moves: Sequence[Move]) -> None:
-    """All refs by compare-and-swap, or none: Conflict when one is not where `old` says."""
+def move(path: Path, moves: Sequence[Move], *, only_check: bool = False) -> None:
+    """All refs by compare-and-swap, or none: Conflict when one is not where `old` says, or a branch is no commit.
+
+    `only_check`: whether it would work at this moment; nothing moves."""
     lines = [f"update {m.ref}\0{m.new}\0{m.old}\0" for m in moves]
-    data = "".join(["start\0", *lines, "prepare\0", "commit\0"]).encode()
+    data = "".join(["start\0", *lines, "prepare\0", "abort\0" if only_check else "commit\0"]).encode()
     try:
         git(path, "update-ref", "--stdin", "-z", stdin=data)
     except CommandFailed as error:
         raise Conflict("A ref moved meanwhile: " + " ".join(error.tail), "Fetch, merge and push again.") from error
+
+
+def tidy(path: Path) -> None:
+    """Pack the repository anew when it has grown untidy (git decides; each push adds a pack), in the background."""
+    gentle = ["-c", "pack.threads=1", "-c", "pack.windowMemory=64m", "-c", "gc.autoDetach=true"]
+    with suppress(CommandFailed):  # another one is at it
+        shell.capture(
+            ["nice", "git", f"--git-dir={path}", *gentle, "gc", "--auto", "--quiet"],
+            env=git_environment(),
+            timeout=_QUICK,
+        )
 
 
 def set_head(path: Path, branch: str) -> None:
