@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 from collections.abc import Sequence
 
 from gitpaas.config import Config
@@ -51,17 +52,17 @@ def start(config: Config, app: str, moves: Sequence[Move], env: dict[str, str]) 
 
     It outlives this process: whoever started it may go, or just close the pipe."""
     repository = config.repository(app)
-    process = subprocess.Popen(
-        [str(repository / "hooks" / "post-receive")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        cwd=repository,
-        env=env,
-        start_new_session=True,
-    )
     lines = "".join(f"{move.old} {move.new} {move.ref}\n" for move in moves)
-    if process.stdin is not None:
-        with process.stdin:
-            process.stdin.write(lines.encode("utf-8", "surrogateescape"))
-    return process
+    # A file, not a pipe: a hook that talks before it reads 10,000 lines must not wait for us, nor we for it.
+    with tempfile.TemporaryFile() as stdin:
+        stdin.write(lines.encode("utf-8", "surrogateescape"))
+        stdin.seek(0)
+        return subprocess.Popen(
+            [str(repository / "hooks" / "post-receive")],
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=repository,
+            env=env,
+            start_new_session=True,
+        )

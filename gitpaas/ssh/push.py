@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
+from gitpaas import hook
 from gitpaas.errors import GitpaasError, NotAllowed
-from gitpaas.ssh import hook, refs
+from gitpaas.repository import Move, is_zero
+from gitpaas.ssh import follow, refs
+from gitpaas.ssh.follow import Client
 from gitpaas.ssh.ingest import open_quarantine
-from gitpaas.ssh.refs import Command, Verdicts
+from gitpaas.ssh.refs import Verdicts
 from gitpaas.ssh.services import Services
 from gitpaas.ssh.shallow import extend_shallow, read_shallow
 from gitpaas.values import RECEIVE_REASONS, Actor
@@ -21,7 +23,7 @@ class Push:
     app: str
     repository: Path
     actor: Actor
-    commands: Sequence[Command]
+    moves: Sequence[Move]
     shallow: Sequence[str]  # commits whose parents the client does not have
     options: Sequence[str]
     atomic: bool
@@ -33,17 +35,7 @@ class Report:
     """git's answer: what became of the pack ("ok"), and each ref's reason why not, or None."""
 
     unpack: str
-    verdicts: Sequence[tuple[Command, str | None]]
-
-
-class Client(Protocol):
-    """The other end, as far as a push needs it."""
-
-    def receive(self) -> bytes: ...
-    def interrupt(self, on: bool) -> None: ...
-    def tell(self, data: bytes) -> None: ...
-    def keep_alive(self) -> None: ...
-    def is_gone(self) -> bool: ...
+    verdicts: Sequence[tuple[Move, str | None]]
 
 
 def take(push: Push, client: Client, services: Services) -> Report:
@@ -53,40 +45,37 @@ def take(push: Push, client: Client, services: Services) -> Report:
     except GitpaasError as error:
         _warn(client, error.message, error.hint)
         reason = "not allowed" if isinstance(error, NotAllowed) else "refused"
-        return Report("ok", [(command, reason) for command in push.commands])
-    verdicts = refs.judge_names(push.commands) | _protect(push, services)
+        return Report("ok", [(move, reason) for move in push.moves])
+    verdicts = refs.judge_names(push.moves) | _protect(push, services)
     if problem := _store(push, verdicts, client, services):
         _warn(client, f"The push was refused: {problem}")
-        return Report(problem, [(command, "unpacker error") for command in push.commands])
+        return Report(problem, [(move, "unpacker error") for move in push.moves])
     _move(push, verdicts, services)
     _deploy(push, verdicts, client, services)
-    return Report("ok", [(command, verdicts[command]) for command in push.commands])
+    return Report("ok", [(move, verdicts[move]) for move in push.moves])
 
 
 def _protect(push: Push, services: Services) -> Verdicts:
     """The branch that is deployed cannot be deleted by a push."""
-    prohibited = "deletion of the deploy branch prohibited"
-    return {
-        command: prohibited
-        for command in push.commands
-        if command.deletes and services.apps.deploy_ref(push.app, [command.name])
-    }
+    deleted = {move.ref: move for move in push.moves if is_zero(move.new)}
+    ref = services.apps.deploy_ref(push.app, list(deleted))
+    return {deleted[ref]: "deletion of the deploy branch prohibited"} if ref else {}
 
 
 def _store(push: Push, verdicts: Verdicts, client: Client, services: Services) -> str | None:
     """Take in the objects. What is wrong with the pack, or None; refs whose history has holes are judged so."""
-    if all(command.deletes for command in push.commands):
+    if all(is_zero(move.new) for move in push.moves):
         return None
     boundary = sorted({*push.shallow, *read_shallow(push.repository)})
     with open_quarantine(push.repository, boundary) as quarantine:
         if problem := quarantine.take_pack(client.receive, client.interrupt, services.config.max_push_size):
             return problem
 
-        def holes(commands: Sequence[Command]) -> str | None:
-            tips = [command.new for command in commands]
+        def holes(moves: Sequence[Move]) -> str | None:
+            tips = [move.new for move in moves]
             return None if quarantine.is_connected(tips, client.keep_alive) else "missing necessary objects"
 
-        verdicts |= refs.divide([command for command in _accepted(verdicts) if not command.deletes], holes)
+        verdicts |= refs.divide([move for move in _accepted(verdicts) if not is_zero(move.new)], holes)
         if _accepted(verdicts):
             quarantine.admit()
             extend_shallow(push.repository, push.shallow)
@@ -103,40 +92,36 @@ def _move(push: Push, verdicts: Verdicts, services: Services) -> None:
     elif push.atomic and not deployed and (accepted := _accepted(verdicts)):
         verdicts |= dict.fromkeys(accepted, refs.transact(push.repository, accepted))
     elif not push.atomic:
-        verdicts |= refs.move(push.repository, [command for command in _accepted(verdicts) if command != deployed])
+        at_once = [move for move in _accepted(verdicts) if move != deployed]
+        verdicts |= refs.divide(at_once, lambda some: refs.transact(push.repository, some))
 
 
 def _deploy(push: Push, verdicts: Verdicts, client: Client, services: Services) -> None:
     """Run the hook for a push of the deploy branch; its exit status is that ref's answer (or all of them's)."""
     accepted, deployed = _accepted(verdicts), _deployed(push, verdicts, services)
     if deployed is None:
-        branches = [c.name for c in accepted if c.name.startswith("refs/heads/") and not c.deletes]
+        branches = [move.ref for move in accepted if move.ref.startswith("refs/heads/") and not is_zero(move.new)]
         if branches:
             client.tell(f"-----> {services.apps.stored_message(push.app, branches)}\n".encode())
         return
-    code = hook.run(
-        push.repository,
-        [command.line for command in accepted],
-        hook.environment(services.config, push.repository, push.app, push.actor, push.options, atomic=push.atomic),
-        tell=client.tell,
-        keep_alive=client.keep_alive,
-        is_gone=client.is_gone,
-        orphans=services.orphans,
+    env = hook.environment(
+        services.config, push.app, push.actor, deferred=True, atomic=push.atomic, options=push.options
     )
+    code = follow.run_hook(lambda: hook.start(services.config, push.app, accepted, env), client, services.orphans)
     if code:
         reason = RECEIVE_REASONS.get(code, RECEIVE_REASONS[1])
         verdicts |= dict.fromkeys(accepted if push.atomic else [deployed], reason)
 
 
-def _deployed(push: Push, verdicts: Verdicts, services: Services) -> Command | None:
-    """The accepted command that the deploy will carry out, if there is one."""
-    created = {command.name: command for command in _accepted(verdicts) if not command.deletes}
+def _deployed(push: Push, verdicts: Verdicts, services: Services) -> Move | None:
+    """The accepted move that the deploy will make, if there is one."""
+    created = {move.ref: move for move in _accepted(verdicts) if not is_zero(move.new)}
     ref = services.apps.deploy_ref(push.app, list(created))
     return created[ref] if ref else None
 
 
-def _accepted(verdicts: Verdicts) -> list[Command]:
-    return [command for command, reason in verdicts.items() if reason is None]
+def _accepted(verdicts: Verdicts) -> list[Move]:
+    return [move for move, reason in verdicts.items() if reason is None]
 
 
 def _warn(client: Client, message: str, hint: str | None = None) -> None:

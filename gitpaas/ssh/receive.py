@@ -5,7 +5,6 @@ gitprotocol-pack(5), "Pushing Data To a Server", and gitprotocol-capabilities(5)
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,11 +27,10 @@ from dulwich.protocol import (
 from dulwich.repo import MemoryRepo, Repo
 from dulwich.server import Backend, BackendRepo, ReceivePackHandler
 
-from gitpaas import __version__
-from gitpaas.repository import HIDDEN_PREFIXES
+from gitpaas import __version__, shell
+from gitpaas.repository import HIDDEN_PREFIXES, Move
 from gitpaas.ssh import push
 from gitpaas.ssh.children import git_env
-from gitpaas.ssh.refs import Command
 from gitpaas.ssh.services import Services
 from gitpaas.ssh.shallow import read_shallow
 from gitpaas.ssh.wire import Wire
@@ -84,8 +82,8 @@ class PushHandler(ReceivePackHandler, Backend):
         self._advertise()
         with self._explained_hang_up():
             first = self.proto.read_pkt_line()
-        commands, shallow = self._read_commands(first)
-        if not commands:  # up to date, or --dry-run
+        moves, shallow = self._read_commands(first)
+        if not moves:  # up to date, or --dry-run
             if notice := self._services.apps.live_notice(self._app):
                 self._wire.tell(f"{notice}\n")
             return
@@ -96,7 +94,7 @@ class PushHandler(ReceivePackHandler, Backend):
                     app=self._app,
                     repository=self._path,
                     actor=self._actor,
-                    commands=commands,
+                    moves=moves,
                     shallow=shallow,
                     options=options,
                     atomic=self.has_capability(CAPABILITY_ATOMIC),
@@ -107,7 +105,7 @@ class PushHandler(ReceivePackHandler, Backend):
             )
         )
 
-    # What push.take() may ask of the client (push.Client).
+    # What push.take() may ask of the client (follow.Client).
 
     def receive(self) -> bytes:
         return self._wire.receive(self.keep_alive)
@@ -154,9 +152,9 @@ class PushHandler(ReceivePackHandler, Backend):
                 )
             raise
 
-    def _read_commands(self, line: bytes | None) -> tuple[list[Command], list[str]]:
+    def _read_commands(self, line: bytes | None) -> tuple[list[Move], list[str]]:
         """Ref commands, and the boundary of a shallow clone (`shallow <commit>` lines among them)."""
-        commands: list[Command] = []
+        moves: list[Move] = []
         shallow: list[str] = []
         room = _MOST_COMMANDS
         while line is not None:
@@ -169,15 +167,15 @@ class PushHandler(ReceivePackHandler, Backend):
                 if self._client_capabilities is None:
                     line, capabilities = extract_capabilities(line)
                     self.set_client_capabilities(capabilities)
-                commands.append(self._command(line.rstrip(b"\n")))
+                moves.append(self._move(line.rstrip(b"\n")))
             line = self.proto.read_pkt_line()
-        return commands, shallow
+        return moves, shallow
 
-    def _command(self, line: bytes) -> Command:
+    def _move(self, line: bytes) -> Move:
         parts = line.split(b" ", 2)
         if len(parts) != 3:
             raise GitProtocolError("not a ref command")
-        return Command(self._object_id(parts[0]), self._object_id(parts[1]), parts[2].decode("utf-8", "replace"))
+        return Move(parts[2].decode("utf-8", "replace"), self._object_id(parts[0]), self._object_id(parts[1]))
 
     def _object_id(self, text: bytes) -> str:
         # `shallow` lines may come before the client has said which of the two it speaks.
@@ -205,7 +203,7 @@ class PushHandler(ReceivePackHandler, Backend):
 
     def _report_push(self, report: push.Report) -> None:
         if self.has_capability(CAPABILITY_REPORT_STATUS):
-            lines = [(command.name, reason or "ok") for command, reason in report.verdicts]
+            lines = [(move.ref, reason or "ok") for move, reason in report.verdicts]
             status = [("unpack", report.unpack), *lines]
             self._report_status([(name.encode(), reason.encode()) for name, reason in status])
         elif self.has_capability(CAPABILITY_SIDE_BAND_64K):
@@ -215,13 +213,8 @@ class PushHandler(ReceivePackHandler, Backend):
 
 def _list_refs(repository: Path) -> tuple[list[tuple[bytes, bytes]], list[bytes]]:
     """(value, name) of every ref that clients may see, and the values of the newest hidden ones."""
-    listing = subprocess.run(
-        ["git", f"--git-dir={repository}", "for-each-ref", "--format=%(objectname) %(refname)"],
-        stdout=subprocess.PIPE,
-        env=git_env(),
-        check=True,
-        start_new_session=True,
-    ).stdout
+    argv = ["git", f"--git-dir={repository}", "for-each-ref", "--format=%(objectname) %(refname)"]
+    listing = shell.capture(argv, env=git_env())
     hidden = tuple(prefix.encode() for prefix in HIDDEN_PREFIXES)
     refs: list[tuple[bytes, bytes]] = []
     ours: list[tuple[bytes, bytes]] = []

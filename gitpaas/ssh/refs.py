@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from dulwich.refs import check_ref_format
 
-from gitpaas.repository import HIDDEN_PREFIXES, is_zero
-from gitpaas.ssh.children import git_env
+from gitpaas.errors import Conflict
+from gitpaas.repository import HIDDEN_PREFIXES, Move, move
 
 _LONGEST = 250  # bytes: a ref is a path, and becomes part of messages, file names and host names
-_TIMEOUT = 300  # seconds, for 100,000 refs on a slow disk
 
 # What git's ref transaction says, and what the client is told in `ng <ref> <reason>`.
 _REASONS = (
@@ -25,34 +22,16 @@ _REASONS = (
 )
 
 
-@dataclass(frozen=True)
-class Command:
-    """One line of a push: the ref `name` from `old` to `new`. All zeros: not there."""
-
-    old: str
-    new: str
-    name: str
-
-    @property
-    def deletes(self) -> bool:
-        return is_zero(self.new)
-
-    @property
-    def line(self) -> str:
-        return f"{self.old} {self.new} {self.name}\n"
+Verdicts = dict[Move, str | None]  # None: fine; else the reason why not
 
 
-Verdicts = dict[Command, str | None]  # None: fine; else the reason why not
-
-
-def judge_names(commands: Sequence[Command]) -> Verdicts:
-    """Refuse names that are not sane refs, refs of ours, and a second command for the same ref."""
+def judge_names(moves: Sequence[Move]) -> Verdicts:
+    """Refuse names that are not sane refs, refs of ours, and a second move of the same ref."""
     seen: set[str] = set()
     verdicts: Verdicts = {}
-    for command in commands:
-        twice = command.name in seen
-        verdicts[command] = "multiple updates for ref not allowed" if twice else problem(command.name)
-        seen.add(command.name)
+    for one in moves:
+        verdicts[one] = "multiple updates for ref not allowed" if one.ref in seen else problem(one.ref)
+        seen.add(one.ref)
     return verdicts
 
 
@@ -66,38 +45,22 @@ def problem(name: str) -> str | None:
     return None
 
 
-def move(repository: Path, commands: Sequence[Command]) -> Verdicts:
-    """Each ref for itself. All in one transaction when that works; else halves are tried, down to the culprits."""
-    return divide(commands, lambda some: transact(repository, some))
+def divide(moves: Sequence[Move], attempt: Callable[[Sequence[Move]], str | None]) -> Verdicts:
+    """Attempt all at once; where the answer is a reason, each half, down to the culprits."""
+    reason = attempt(moves) if moves else None
+    if reason is None or len(moves) == 1:
+        return dict.fromkeys(moves, reason)
+    middle = len(moves) // 2
+    return divide(moves[:middle], attempt) | divide(moves[middle:], attempt)
 
 
-def divide(commands: Sequence[Command], attempt: Callable[[Sequence[Command]], str | None]) -> Verdicts:
-    """Ask about all at once; where the answer is a reason, about each half, down to the culprits."""
-    reason = attempt(commands) if commands else None
-    if reason is None or len(commands) == 1:
-        return dict.fromkeys(commands, reason)
-    middle = len(commands) // 2
-    return divide(commands[:middle], attempt) | divide(commands[middle:], attempt)
-
-
-def transact(repository: Path, commands: Sequence[Command], *, only_check: bool = False) -> str | None:
-    """All refs or none. None when it worked (or would, with `only_check`), else the reason.
-
-    git's own transaction looks at each old value under the ref's lock, and that branches point at commits.
-    """
-    moves = "".join(f"update {c.name}\0{c.new}\0{c.old}\0" for c in commands)
-    data = f"start\0{moves}prepare\0{'abort' if only_check else 'commit'}\0".encode()
-    result = subprocess.run(
-        ["git", f"--git-dir={repository}", "update-ref", "--stdin", "-z"],
-        input=data,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env=git_env(),
-        timeout=_TIMEOUT,
-        check=False,
-        start_new_session=True,
-    )
-    return _reason(result.stderr.decode("utf-8", "replace")) if result.returncode else None
+def transact(repository: Path, moves: Sequence[Move], *, only_check: bool = False) -> str | None:
+    """All refs or none. None when it worked (or would, with `only_check`), else the reason."""
+    try:
+        move(repository, moves, only_check=only_check)
+    except Conflict as error:
+        return _reason(error.message)
+    return None
 
 
 def _reason(said: str) -> str:

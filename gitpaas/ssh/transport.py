@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, cast
 
 from paramiko.buffered_pipe import PipeTimeout
@@ -90,7 +91,8 @@ class Packetizer(SlowPacketizer):
         # OpenSSH leaves Nagle's algorithm on until the session starts: with delayed acks each login waits 40 ms.
         if self._quick_acks:
             self._quick_acks -= 1
-            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+            with suppress(OSError):
+                self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def _tick(self, may_rekey: bool) -> None:
         if self.closed:

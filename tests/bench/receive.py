@@ -21,9 +21,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
@@ -228,20 +229,26 @@ def write_history(path: Path, *, commits: int, files: int) -> None:
                 texts[name][chance.randrange(60)] = " ".join(chance.choices(words, k=9))
                 yield f"M 100644 inline {name}\ndata {len(blob(name))}\n{blob(name)}\n"
 
-    import_into(path, "".join(lines()).encode())
+    import_into(path, (text.encode() for text in lines()))
     subprocess.run(["git", "repack", "-adfq"], cwd=path, check=True)
 
 
 def write_random(path: Path, size: int) -> None:
     """One commit of one file that neither compresses nor has a delta."""
-    data = random.Random(size).randbytes(size)
+    chance = random.Random(size)
     head = "commit refs/heads/main\ncommitter A <a@example.com> 1700000000 +0000\ndata 3\none\n"
-    import_into(path, f"{head}M 100644 inline big\ndata {size}\n".encode() + data + b"\n")
+    pieces = (chance.randbytes(10_000_000) for _ in range(size // 10_000_000))
+    import_into(path, chain([f"{head}M 100644 inline big\ndata {size}\n".encode()], pieces, [b"\n"]))
 
 
-def import_into(path: Path, stream: bytes) -> None:
+def import_into(path: Path, stream: Iterable[bytes]) -> None:
     subprocess.run(["git", "init", "-q", "-b", "main", str(path)], check=True)
-    subprocess.run(["git", "fast-import", "--quiet"], cwd=path, input=stream, check=True)
+    with subprocess.Popen(["git", "fast-import", "--quiet"], cwd=path, stdin=subprocess.PIPE) as process:
+        assert process.stdin
+        for piece in stream:
+            process.stdin.write(piece)
+    if process.returncode:
+        raise SystemExit("git fast-import failed")
 
 
 def report(sizes: list[Size], figures: dict[str, Figures], idle: float) -> None:

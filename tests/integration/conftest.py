@@ -167,9 +167,8 @@ class Door:
 
     def leftovers(self, app: str = "hello") -> list[str]:
         """What a push that failed must not leave behind: quarantines, locks, temporary packs."""
-        path = self.repository(app)
-        names = [*path.glob("objects/tmp_*"), *path.glob("objects/pack/tmp_*"), *path.rglob("*.lock")]
-        return [str(name.relative_to(path)) for name in names]
+        entries = (Path(root, name) for root, dirs, files in os.walk(self.repository(app)) for name in dirs + files)
+        return [str(path) for path in entries if path.name.startswith("tmp_") or path.suffix == ".lock"]
 
     def fsck(self, app: str = "hello") -> None:
         """The repository is whole by stock git's judgement."""

@@ -483,7 +483,7 @@ def test_the_hook_outlives_the_server(door, work):
 
 
 def test_a_silent_hook_keeps_the_connection_alive(door, work, monkeypatch):
-    monkeypatch.setattr("gitpaas.ssh.hook.SILENCE", 1.0)
+    monkeypatch.setattr("gitpaas.ssh.follow.SILENCE", 1.0)
     door.apps.hook = "sleep 3"
     work.push("main:first").ok()
 
@@ -508,7 +508,7 @@ def test_a_hook_that_cannot_run_is_said_in_words(door, work, monkeypatch):
 
     done = work.push("main").failed(1)
 
-    assert "cannot run post-receive: No such file or directory" in done.err
+    assert "cannot run hooks/post-receive: No such file or directory" in done.err
     assert "(build failed)" in done.err
 
 
