@@ -30,6 +30,7 @@ _log = logging.getLogger(__name__)
 _TICK = 1.0  # seconds between two looks at everything
 _READY = 30.0  # seconds that `start` waits for the ready line
 _GOODBYE = 20.0  # seconds that `stop` waits
+_HAND_OVER = signal.SIGUSR1  # end, and leave the router to the next server: no request is lost meanwhile
 
 Execute = Callable[[Platform, Sequence[str], Actor, Console], int]
 
@@ -47,13 +48,21 @@ class DaemonStatus:
 
 
 def serve(config: Config, execute: Execute) -> None:
-    """Run in the foreground until SIGTERM or SIGINT. Apps keep running afterwards; the router stops with the server."""
+    """Run in the foreground until SIGTERM or SIGINT. Apps keep running afterwards; the router stops with the server.
+
+    SIGUSR1 ends the server alone: the router goes on, and the next server takes it over."""
     from gitpaas.router.process import CaddyProcess
     from gitpaas.ssh.server import SshServer
 
     stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    received: list[int] = []
+
+    def end(number: int, _frame: object) -> None:
+        received.append(number)
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT, _HAND_OVER):
+        signal.signal(number, end)
     with ExitStack() as stack:
         platform = build_platform(config)
         stack.enter_context(_only_server(config))
@@ -65,7 +74,7 @@ def serve(config: Config, execute: Execute) -> None:
         reconciler.run_once()
         caddy = CaddyProcess(config)
         caddy.start()
-        stack.callback(caddy.stop)
+        stack.callback(lambda: None if _HAND_OVER in received else caddy.stop())
         ssh = SshServer(platform, lambda argv, actor, console: execute(platform, argv, actor, console))
         ssh.start()
         stack.callback(ssh.stop)
@@ -107,14 +116,16 @@ def start(config: Config) -> DaemonStatus:
 
 def stop(config: Config, *, apps: bool = False) -> bool:
     """End the server and the router, and with `apps` every instance too. False when no server ran."""
-    pid = _server_pid(config)
-    if pid is not None:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
-        _await_end(config, pid)
+    stopped = _end_server(config, signal.SIGTERM)
     if apps:
         _stop_instances(config)
-    return pid is not None
+    return stopped
+
+
+def restart(config: Config) -> DaemonStatus:
+    """A new server in place of the running one. Apps and router go on, so no request is lost."""
+    _end_server(config, _HAND_OVER)
+    return start(config)
 
 
 def status(config: Config) -> DaemonStatus:
@@ -239,6 +250,16 @@ def _server_pid(config: Config) -> int | None:
     with suppress(OSError, ValueError):
         return int(path.read_text())
     return None
+
+
+def _end_server(config: Config, number: signal.Signals) -> bool:
+    pid = _server_pid(config)
+    if pid is None:
+        return False
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+    _await_end(config, pid)
+    return True
 
 
 def _await_end(config: Config, pid: int) -> None:

@@ -45,11 +45,10 @@ def stop(call: Call, apps: bool) -> None:
 
 @command("restart", role="admin", local=True)
 def restart(call: Call) -> None:
-    """Stop the server and start it again; apps keep running."""
+    """A new server in place of the running one. Apps and router go on: no request is lost."""
     from gitpaas import daemon
 
-    daemon.stop(call.config)
-    _tell(call, daemon.start(call.config))
+    _tell(call, daemon.restart(call.config))
 
 
 @command("status", role="admin", local=True)

@@ -15,6 +15,7 @@ _HEAD = """\
 {steps}
 #
 # KillMode=process: a stop or an upgrade ends the server only. Apps keep running and are found again.
+# RestartKillSignal=SIGUSR1: a restart leaves the router to the next server, so no request is lost.
 # What is not switched on, and why: ProtectSystem=strict, PrivateTmp, MemoryDenyWriteExecute, RestrictNamespaces and
 # ProtectControlGroups would pass on to the apps, which need namespaces and cgroups of their own to be kept apart.
 """
@@ -42,6 +43,7 @@ ExecStart={command}
 Restart=always
 RestartSec=1
 KillMode=process
+RestartKillSignal=SIGUSR1
 TimeoutStopSec=30
 OOMPolicy=continue
 Delegate=yes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -176,6 +177,31 @@ def test_apps_keep_running_while_the_server_restarts(own_world: World) -> None:
     own_world.start()
 
     assert app.get("/pid").body == before
+
+
+def test_no_request_is_lost_while_the_server_is_replaced(run_world: RunWorld) -> None:
+    own_world = run_world()
+    app = own_world.new_app()
+    app.deploy()
+    own_world.stop()
+    assert own_world.gitpaas("start").code == 0
+    statuses: list[int] = []
+    replaced = threading.Event()
+
+    def ask() -> None:
+        while not replaced.is_set():
+            statuses.append(app.get().status)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    restarted = own_world.gitpaas("restart")
+    replaced.set()
+    asking.join()
+
+    assert restarted.code == 0
+    assert len(statuses) > 3
+    assert set(statuses) == {200}
+    assert own_world.gitpaas("stop").code == 0
 
 
 def test_everything_killed_comes_back(own_world: World) -> None:
