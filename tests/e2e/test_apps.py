@@ -20,7 +20,8 @@ from typing import Any
 
 import pytest
 
-from .world import AppRepo, World, run, wait_until
+from .programs import run, wait_until
+from .world import AppRepo, World
 
 APPS = Path(__file__).parent.parent / "apps"
 

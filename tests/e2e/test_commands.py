@@ -6,11 +6,11 @@ import json
 import re
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 
-from .world import AppRepo, Result, World, run, site, wait_until
+from .programs import run, wait_until
+from .world import AppRepo, World, site
 
 pytestmark = pytest.mark.needs("git", "ssh", "ssh-keygen")
 
@@ -77,36 +77,6 @@ def test_destroyed_app_leaves_nothing(world: World) -> None:
     assert app.get().body == "born again"
 
 
-def test_key_added_over_ssh_logs_in_with_its_role(world: World) -> None:
-    key = world.user / "reader"
-    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], env=world.env, check=True)
-    public = key.with_suffix(".pub").read_text()
-
-    assert world.ssh("keys:add", "reader", "--role", "read", stdin=public).code == 0
-    assert "reader" in [known["name"] for known in world.ssh_json("keys")]
-    assert _as(world, key, "apps").code == 0
-    refused = _as(world, key, "apps:create", "not-mine")
-    assert refused.code == 3
-    assert "role" in refused.errors
-
-    assert world.ssh("keys:remove", "reader").code == 0
-    stranger = _as(world, key, "apps")
-    assert stranger.code == 255
-    assert "Permission denied" in stranger.errors
-
-
-def test_unknown_key_is_told_its_fingerprint_and_what_to_do(world: World) -> None:
-    key = world.user / "stranger"
-    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], env=world.env, check=True)
-    fingerprint = run(["ssh-keygen", "-lf", str(key)], env=world.env).output.split()[1]
-
-    refused = _as(world, key, "apps")
-
-    assert refused.code == 255
-    assert fingerprint in refused.errors
-    assert "keys:add" in refused.errors
-
-
 def test_config_change_makes_a_release_with_it(world: World, app: AppRepo) -> None:
     release = world.ssh_json("apps:info", app.name)["release"]
 
@@ -121,13 +91,6 @@ def test_config_change_makes_a_release_with_it(world: World, app: AppRepo) -> No
     assert app.ssh("config:unset", "GREETING", "EMPTY").code == 0
     assert "GREETING" not in json.loads(app.get("/env").body)
     assert app.ssh("config:unset", "GREETING").code == 1
-
-
-def test_config_values_are_sealed_on_the_disk(world: World, app: AppRepo) -> None:
-    assert app.ssh("config:set", "TOKEN=do-not-write-this-down", "--no-restart").code == 0
-
-    for path in (*world.home.glob("gitpaas.db*"), *world.root.glob("serve.*"), *world.home.glob("run/*.log")):
-        assert b"do-not-write-this-down" not in path.read_bytes(), path
 
 
 def test_ps_lists_and_scale_changes_what_runs(world: World, app: AppRepo) -> None:
@@ -258,21 +221,6 @@ def test_wrong_names_suggest_the_near_ones(world: World, app: AppRepo) -> None:
     assert "Traceback" not in wrong_command.errors + wrong_app.errors
 
 
-def test_local_commands_are_refused_over_ssh(world: World) -> None:
-    for command in ("serve", "init", "stop"):
-        assert world.ssh(command).code == 3
-    assert world.ssh("receive").code in (2, 3)
-    assert world.process is not None
-    assert world.process.poll() is None
-
-
-def test_no_shell_is_behind_the_door(world: World) -> None:
-    for words in (["$(touch /tmp/x)"], [";", "id"], ["/bin/sh"], ["apps", "&&", "id"], ["'"]):
-        answer = world.ssh(*words)
-        assert answer.code == 2, answer
-        assert "uid=" not in answer.output
-
-
 def test_status_on_the_machine(world: World) -> None:
     status = world.gitpaas("status", "--format", "json")
 
@@ -306,15 +254,6 @@ def test_commands_answer_within_a_moment_of_the_login(world: World, app: AppRepo
         master.wait()
 
     assert min(took) < 0.1, took
-
-
-def _as(world: World, key: Path, *args: str) -> Result:
-    """`ssh paas ARGS` with another key."""
-    own = world.ssh_config.read_text().splitlines()
-    lines = [f"  IdentityFile {key}" if line.strip().startswith("IdentityFile") else line for line in own]
-    other = world.user / "other_config"
-    other.write_text("\n".join(lines) + "\n")
-    return run(["ssh", "-F", str(other), "paas", *args], env=world.env)
 
 
 def _running(app: AppRepo) -> list[str]:

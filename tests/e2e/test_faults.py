@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from .conftest import RunWorld
-from .world import World, site, wait_until
+from .programs import wait_until
+from .world import World, site
 
 pytestmark = pytest.mark.needs("git", "ssh", "ssh-keygen")
 
@@ -230,62 +229,6 @@ def test_crashed_instance_is_started_again(own_world: World) -> None:
         lambda: app.get("/pid").body not in ("", before) and app.get().status == 200, "a new instance", seconds=5
     )
     assert "web.1 exited with 3" in app.ssh("logs").output
-
-
-def test_second_server_on_the_same_state_is_refused(own_world: World) -> None:
-    refused = own_world.gitpaas("serve")
-
-    assert refused.code == 1
-    assert str(own_world.process.pid) in refused.errors  # type: ignore[union-attr]
-    assert str(own_world.home) in refused.errors
-
-
-@pytest.mark.parametrize("port", ["SSH_PORT", "HTTP_PORT"])
-def test_port_taken_is_said_with_who_has_it(own_world: World, port: str, short_directory: Path) -> None:
-    own_world.stop()
-    number = own_world.env[f"GITPAAS_{port}"]
-    squat = f"import socket; s = socket.create_server(('127.0.0.1', {number})); print('up', flush=True); s.accept()"
-    with subprocess.Popen(["python3", "-c", squat], stdout=subprocess.PIPE) as squatter:
-        assert squatter.stdout
-        squatter.stdout.readline()
-        refused = own_world.gitpaas("serve")
-        squatter.kill()
-
-    assert refused.code == 1
-    assert number in refused.errors
-    assert str(squatter.pid) in refused.errors
-
-
-@pytest.fixture
-def small_disk(short_directory: Path) -> Iterator[Path]:
-    """The state directory's place is a disk of 48 MB."""
-    path = short_directory / "state"
-    path.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m,mode=0700", "gitpaas-test", path], check=True)
-    yield path
-    subprocess.run(["umount", "--lazy", path], check=True)
-
-
-@pytest.mark.needs("root", "sandbox")
-@pytest.mark.parametrize("size", [34, 60], ids=["in the export", "in the receive"])
-def test_disk_full(small_disk: Path, run_world: RunWorld, size: int) -> None:
-    own_world = run_world()
-    app = own_world.new_app()
-    app.deploy()
-    live = app.remote_main()
-    (app.path / "big").write_bytes(os.urandom(size * MEGABYTE))
-    app.commit({})
-
-    pushed = app.push()
-
-    assert pushed.code == 1, pushed.output
-    assert "rejected" in pushed.output or "No space left" in pushed.output
-    assert "Traceback" not in pushed.output
-    assert app.remote_main() == live
-    assert app.get().body == "version 1"
-    app.git("reset", "-q", "--hard", "HEAD~1")
-    app.deploy({"version.txt": "version 2"})
-    assert app.get().body == "version 2"
 
 
 def slow_release(text: str, seconds: int = 3) -> dict[str, str]:

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from .world import AppRepo, World, site, wait_until
+from .programs import wait_until
+from .world import AppRepo, World, site
 
 pytestmark = pytest.mark.needs("git", "ssh", "ssh-keygen")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from .world import Result, command_line, free_port, processes, run
+from .programs import Result, command_line, free_port, processes, run
 
 pytestmark = [pytest.mark.needs("git", "ssh", "ssh-keygen"), pytest.mark.timeout(300)]
 

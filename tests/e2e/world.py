@@ -7,29 +7,20 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .programs import Background, Result, command_line, free_port, processes, read, run, wait_until
+
 GITPAAS = Path(sys.executable).parent / "gitpaas"
 SITE = Path(__file__).parent / "site"  # an app for these tests: plain Python behind a Procfile
 
 _PASSED_ON = ("PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a program said and how it ended. `output` has both streams as they came when they were merged."""
-
-    code: int
-    output: str
-    errors: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,7 +83,7 @@ class World:
     def pids(self, *words: str) -> list[int]:
         """Processes of this world (its state directory is in their environment or argv) with `words` in their argv."""
         mark = str(self.home).encode()
-        ours = [process for process in processes() if mark in command_line(process) + _read(process / "environ")]
+        ours = [process for process in processes() if mark in command_line(process) + read(process / "environ")]
         return [int(process.name) for process in ours if all(word.encode() in command_line(process) for word in words)]
 
     def kill_all(self, *words: str) -> int:
@@ -293,109 +284,7 @@ class AppRepo:
         wait_until(is_there, f"{text!r} from {self.name}", seconds)
 
 
-class Background:
-    """A program of the user's under way, in a process group of its own as in a terminal; both streams in a file."""
-
-    def __init__(self, argv: Sequence[str], env: Mapping[str, str], file: Path, cwd: Path | None) -> None:
-        self._file = file
-        with file.open("wb") as out:
-            self.process = subprocess.Popen(
-                argv,
-                cwd=cwd,
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    @property
-    def output(self) -> str:
-        return self._file.read_text(errors="replace")
-
-    def wait_for(self, text: str, seconds: float = 30) -> None:
-        """Until it has printed the text; it must not end before."""
-
-        def is_there() -> bool:
-            ended, said = self.process.poll() is not None, self.output
-            assert text in said or not ended, f"it ended without {text!r}:\n{said}"
-            return text in said
-
-        wait_until(is_there, f"{text!r} in the output", seconds)
-
-    def interrupt(self) -> None:
-        """Ctrl-C: the terminal sends SIGINT to the whole group, git and its ssh."""
-        self._signal(signal.SIGINT)
-
-    def kill(self) -> None:
-        self._signal(signal.SIGKILL)
-
-    def end(self, timeout: float = 60) -> Result:
-        return Result(self.process.wait(timeout=timeout), self.output)
-
-    def _signal(self, number: int) -> None:
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, number)
-        self.process.wait(timeout=10)
-
-
 def site(text: str = "version 1", **more: str) -> dict[str, str]:
     """The files of the test site; it answers / with `text`. `more`: further files, `__` in a name for the dot."""
     files = {path.name: path.read_text() for path in SITE.iterdir() if path.is_file()}
     return files | {"version.txt": text} | {name.replace("__", "."): content for name, content in more.items()}
-
-
-def run(
-    argv: Sequence[str],
-    *,
-    env: Mapping[str, str],
-    cwd: Path | None = None,
-    stdin: str = "",
-    check: bool = False,
-    merge: bool = False,
-    timeout: float = 60,
-) -> Result:
-    done = subprocess.run(
-        argv,
-        env=env,
-        cwd=cwd,
-        input=stdin.encode(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT if merge else subprocess.PIPE,
-        timeout=timeout,
-        check=False,
-    )
-    result = Result(
-        done.returncode, done.stdout.decode(errors="replace"), (done.stderr or b"").decode(errors="replace")
-    )
-    assert result.code == 0 or not check, f"{argv}: {result}"
-    return result
-
-
-def wait_until(is_so: Callable[[], bool], what: str, seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
-        time.sleep(0.05)
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def processes() -> list[Path]:
-    """The /proc directory of every process but this one."""
-    return [entry for entry in Path("/proc").iterdir() if entry.name.isdigit() and int(entry.name) != os.getpid()]
-
-
-def command_line(process: Path) -> bytes:
-    return _read(process / "cmdline")
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:  # it has ended
-        return b""
