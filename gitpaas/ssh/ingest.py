@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, cast
 
+from gitpaas import shell
 from gitpaas.ssh.children import git_env, limit
 from gitpaas.ssh.pipes import write_all
 from gitpaas.ssh.wire import SILENCE
@@ -22,6 +23,7 @@ from gitpaas.ssh.wire import SILENCE
 _PREFIX = "tmp_objdir-incoming-"  # a name that git knows: `git gc` removes what a power cut leaves
 _THREADS = 2
 
+_LEADS_OUT = 1  # index-pack's exit status when all is well, and objects of the repository are needed as well
 _HEADER = 12  # bytes: "PACK", version, number of objects
 
 # Defects of honest old histories. What is dangerous at checkout stays fatal: .git, .., absolute paths, bad modules.
@@ -50,11 +52,12 @@ class Quarantine:
             boundary.write_text("".join(f"{commit}\n" for commit in shallow))
             self.env["GIT_SHALLOW_FILE"] = str(boundary)
         self._is_empty = False
+        self._is_closed = False  # no object in the pack leads out of it
 
     def take_pack(self, receive: Callable[[], bytes], interrupt: Callable[[bool], None], most: int) -> str | None:
         """Read one pack of at most `most` bytes. None when it is whole and sane, else what index-pack said."""
         argv = ["git", "index-pack", "--stdin", "--fix-thin", f"--threads={_THREADS}", f"--max-input-size={most}"]
-        argv.append("--strict=" + ",".join(f"{name}=ignore" for name in _FORGIVEN))
+        argv += ["--strict=" + ",".join(f"{name}=ignore" for name in _FORGIVEN), "--check-self-contained-and-connected"]
         with _started(argv, self.env) as process:
             said: list[bytes] = []
             reaper = threading.Thread(target=_reap, args=(process, said, interrupt), daemon=True)
@@ -64,12 +67,27 @@ class Quarantine:
             finally:
                 reaper.join()
                 interrupt(False)
-        if process.returncode == 0:
+        self._is_closed = process.returncode == 0
+        if process.returncode in (0, _LEADS_OUT):
             return None
         return _last_words(b"".join(said)) or f"index-pack ended with {process.returncode}"
 
     def is_connected(self, tips: Sequence[str], keep_alive: Callable[[], None]) -> bool:
         """Whether everything that these objects lead to is there, in the quarantine or in the repository."""
+        # index-pack has looked at every link in the pack: where none leads out, no second walk is needed.
+        doubtful = self._not_in_pack(tips) if self._is_closed else tips
+        return not doubtful or self._walk(doubtful, keep_alive)
+
+    def admit(self) -> None:
+        """Move the objects into the repository, the index last: it is what makes a pack visible."""
+        if self._is_empty:
+            return
+        source, target = self._path / "pack", self._objects / "pack"
+        target.mkdir(exist_ok=True)
+        for path in sorted(source.glob("*"), key=lambda path: path.suffix == ".idx"):
+            path.rename(target / path.name)
+
+    def _walk(self, tips: Sequence[str], keep_alive: Callable[[], None]) -> bool:
         argv = ["git", "rev-list", "--objects", "--stdin", "--not", "--all", "--quiet", "--alternate-refs"]
         with _started(argv, self.env) as process:
             wanted: bytes | None = "".join(f"{tip}\n" for tip in tips).encode()
@@ -81,14 +99,11 @@ class Quarantine:
                 keep_alive()
         return process.returncode == 0
 
-    def admit(self) -> None:
-        """Move the objects into the repository, the index last: it is what makes a pack visible."""
-        if self._is_empty:
-            return
-        source, target = self._path / "pack", self._objects / "pack"
-        target.mkdir(exist_ok=True)
-        for path in sorted(source.glob("*"), key=lambda path: path.suffix == ".idx"):
-            path.rename(target / path.name)
+    def _not_in_pack(self, tips: Sequence[str]) -> list[str]:
+        alone = {name: value for name, value in self.env.items() if name != "GIT_ALTERNATE_OBJECT_DIRECTORIES"}
+        names = "".join(f"{tip}\n" for tip in tips).encode()
+        found = shell.capture(["git", "cat-file", "--batch-check"], env=alone, input=names).decode().splitlines()
+        return [tip for tip, line in zip(tips, found, strict=True) if line.endswith(" missing")]
 
 
 @contextmanager

@@ -243,7 +243,9 @@ def write_random(path: Path, size: int) -> None:
 
 def import_into(path: Path, stream: Iterable[bytes]) -> None:
     subprocess.run(["git", "init", "-q", "-b", "main", str(path)], check=True)
-    with subprocess.Popen(["git", "fast-import", "--quiet"], cwd=path, stdin=subprocess.PIPE) as process:
+    # As a pack, whatever its size: else the client compresses everything anew for each push, which is not our matter.
+    argv = ["git", "-c", "fastimport.unpackLimit=1", "fast-import", "--quiet"]
+    with subprocess.Popen(argv, cwd=path, stdin=subprocess.PIPE) as process:
         assert process.stdin
         for piece in stream:
             process.stdin.write(piece)
