@@ -66,6 +66,10 @@ class Unhealthy(BuildFailed):
     """The new instances did not answer in time, or died. The old release keeps serving."""
 
 
+class StoreFailed(GitpaasError):
+    """The database cannot be read or written: a full disk, or somebody who does not let go of it."""
+
+
 class RouterFailed(GitpaasError):
     """Caddy does not start, does not answer, or refuses its configuration."""
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from peewee import SqliteDatabase
+from peewee import DatabaseError, OperationalError, SqliteDatabase
 
+from gitpaas.errors import BadConfig, StoreFailed
 from gitpaas.store import models
 from gitpaas.store.migrations import migrate
 from gitpaas.store.models import App, Build, ConfigVar, Formation, Key, Migration, Release
@@ -37,13 +38,16 @@ class Store:
     @contextmanager
     def session(self) -> Iterator[None]:
         """A connection for this thread, closed at the end. Nested calls share the outer one."""
-        with self._database.connection_context() if self._database.is_closed() else _nothing():
+        if not self._database.is_closed():
+            yield
+            return
+        with _in_words(), self._database.connection_context():
             yield
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing. The write lock is taken at the start (BEGIN IMMEDIATE), so it never fails half-way."""
-        with self.session(), self._database.atomic("IMMEDIATE"):
+        with self.session(), _in_words(), self._database.atomic("IMMEDIATE"):
             yield
 
     def close(self) -> None:
@@ -52,12 +56,17 @@ class Store:
 
 
 @contextmanager
-def _nothing() -> Iterator[None]:
-    yield
+def _in_words() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        raise StoreFailed(
+            f"The database cannot be used just now: {error}", "Is the disk full? Else try again in a moment."
+        ) from error
 
 
 def connect(path: Path, key_file: Path) -> Store:
-    """Open (or make) the database at `path` and bring its tables up to date."""
+    """Open (or make) the database at `path` and bring its tables up to date. BadConfig when the file is no such."""
     database = SqliteDatabase(
         str(path),
         pragmas={"journal_mode": "wal", "synchronous": "normal", "busy_timeout": 10_000, "foreign_keys": 1},
@@ -65,6 +74,9 @@ def connect(path: Path, key_file: Path) -> Store:
     )
     models.database.initialize(database)
     store = Store(database, Seal(key_file))
-    with store.session():
-        migrate(database)
+    try:
+        with store.session():
+            migrate(database)
+    except DatabaseError as error:
+        raise BadConfig(f"{path} is not a database of gitpaas: {error}", "Put back a backup of it.") from error
     return store

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,12 +45,16 @@ class Seal:
         return self._fernet
 
     def _read_or_make(self, generate: Callable[[], bytes]) -> bytes:
-        try:
-            fd = os.open(self._key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return self._key_file.read_bytes()
-        with os.fdopen(fd, "wb") as file:
-            file.write(generate())
-            file.flush()
-            os.fsync(fd)
+        """The key is there whole or not at all, for whoever looks and whoever is killed."""
+        if not self._key_file.exists():
+            fd, draft = tempfile.mkstemp(prefix=f"{self._key_file.name}.", dir=self._key_file.parent)
+            try:
+                with os.fdopen(fd, "wb") as file:
+                    file.write(generate())
+                    file.flush()
+                    os.fsync(fd)
+                with suppress(FileExistsError):  # another process was first; its key counts
+                    self._key_file.hardlink_to(draft)
+            finally:
+                Path(draft).unlink()
         return self._key_file.read_bytes()
