@@ -171,12 +171,17 @@ class Config:
     def build_log(self, app: str, build: int) -> Path:
         return self.logs(app) / "builds" / f"{build}.log"
 
+    @property
+    def tickets_lock(self) -> Path:
+        """Held while a build's row and its lock appear, and by who must not see one without the other."""
+        return self.locks / "tickets"
+
     def build_lock(self, build: int) -> Path:
         """Held by the process that runs the build, for as long as it lives."""
         return self.locks / "builds" / str(build)
 
     def rollout_lock(self, app: str) -> Path:
-        """Held while new instances of an app are started and waited for: one change of what runs at a time."""
+        """Held from before a change of what runs is decided until it is done: one at a time for each app."""
         return self.locks / "rollout" / app
 
     def live_lock(self, app: str) -> Path:

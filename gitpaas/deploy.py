@@ -16,8 +16,8 @@ def deploy(platform: Platform, build: Build, out: Output) -> Release:
     """From a ticket in the queue to a live release. Any GitpaasError: nothing has changed, the old release serves."""
     from gitpaas import building  # late: only the process of a push needs it, not the server
 
-    app, laps = build.app, Laps()
-    with queue.turn(platform, build, out), retention.removed_unless_live(platform, app, build):
+    laps = Laps()
+    with queue.turn(platform, build, out) as app, retention.removed_unless_live(platform, app, build):
         queue.check_base(platform, build)
         with laps.time("build"):
             artifact = building.build_artifact(platform, app, build, out)
@@ -26,27 +26,29 @@ def deploy(platform: Platform, build: Build, out: Output) -> Release:
             with laps.time("release"):
                 queue.advance(build, "releasing")
                 releases.run_release_phase(platform, app, release, out)
-            with laps.time("start"):
+            with laps.time("start"), rollout.change(platform, app) as app:
                 queue.advance(build, "starting")
                 rollout.roll_out(platform, app, release, out)
         queue.publish(platform, build, release)
-    retention.prune(platform, app)
     out.headline(f"{app.name} v{release.number} deployed in {laps}")
     out.detail(platform.config.url(app.name))
+    retention.prune(platform, app)
     repository.tidy(platform.config.repository(app.name))
     return release
 
 
 def rollback(platform: Platform, app: App, number: int | None, actor: Actor, out: Output) -> Release:
     """A new release that copies an older one: its slug and its config vars, without a build."""
-    older = releases.find(app, number) if number else releases.before(app)
-    if older.status != "live":
-        raise UsageError(f"v{older.number} never went live.", f"Choose another: releases {app.name}")
-    if not releases.is_kept(older):
-        raise NotFound(f"The slug of v{older.number} is no longer kept.", f"Push its commit again: {older.commit[:12]}")
-    release = releases.copy(platform, app, older, f"Rollback to v{older.number}", actor.name, with_config=True)
-    out.step(f"{release.description} ({older.commit[:7]})")
-    return go_live(platform, app, release, out)
+    with rollout.change(platform, app) as app:
+        older = releases.find(app, number) if number else releases.before(app)
+        if older.status != "live":
+            raise UsageError(f"v{older.number} never went live.", f"Choose another: releases {app.name}")
+        if not releases.is_kept(older):
+            hint = f"Push its commit again: {older.commit[:12]}"
+            raise NotFound(f"The slug of v{older.number} is no longer kept.", hint)
+        release = releases.copy(platform, app, older, f"Rollback to v{older.number}", actor.name, with_config=True)
+        out.step(f"{release.description} ({older.commit[:7]})")
+        return go_live(platform, app, release, out)
 
 
 def set_config(
@@ -56,25 +58,27 @@ def set_config(
     for name in changes:
         variable_name(name)
     releases.change_config(platform, app, changes)
-    live = releases.live(app)
-    if not restart or live is None:
+    if not restart:
         return None
     verb = "Unset" if all(value is None for value in changes.values()) else "Set"
     description = f"{verb} {', '.join(sorted(changes))}"[:200]
-    release = releases.copy(platform, app, live, description, actor.name, with_config=False)
-    return go_live(platform, app, release, out)
+    with rollout.change(platform, app) as app:
+        live = releases.live(app)
+        if live is None:
+            return None
+        release = releases.copy(platform, app, live, description, actor.name, with_config=False)
+        return go_live(platform, app, release, out)
 
 
 def scale(platform: Platform, app: App, quantities: Mapping[str, int], actor: Actor, out: Output) -> None:
     """How many of each process type. New web instances answer before they get traffic; surplus ones drain."""
     known = releases.formation(platform, app)
-    for process, quantity in quantities.items():
+    for process in quantities:
         process_name(process)
         if process not in known:
             hint = f"It has: {', '.join(sorted(known))}." if known else "Push it first."
             raise UsageError(f"{app.name} has no process type {process!r}.", hint)
-        if process == "web" and quantity > platform.router.capacity:
-            raise UsageError(f"At most {platform.router.capacity} web instances of an app can be balanced here.")
+    rollout.require_capacity(platform, quantities.get("web", 0))
     with platform.store.transaction():
         for process, quantity in quantities.items():
             Formation.delete().where(Formation.app == app, Formation.process == process).execute()
@@ -87,7 +91,8 @@ def restart(platform: Platform, app: App, out: Output, process: str | None = Non
     """Fresh instances of the live release (of one process type); the old ones serve until the new answer."""
     if process is not None and process not in releases.formation(platform, app):
         raise UsageError(f"{app.name} has no process type {process!r}.")
-    rollout.renew(platform, app, _live(app), out, process)
+    with rollout.change(platform, app) as app:
+        rollout.renew(platform, app, _live(app), out, process)
 
 
 def stop(platform: Platform, app: App, out: Output) -> None:
@@ -110,7 +115,7 @@ def maintenance(platform: Platform, app: App, *, on: bool) -> None:
 
 
 def go_live(platform: Platform, app: App, release: Release, out: Output) -> Release:
-    """Roll out a release that needs no build, and say so."""
+    """Roll out a release that needs no build, and say so. Within rollout.change()."""
     laps = Laps()
     with releases.failed_unless_live(release), laps.time("start"):
         rollout.roll_out(platform, app, release, out)

@@ -34,13 +34,19 @@ class _Look:
 
 
 def wait_until_healthy(
-    address: str, check: HealthCheck, still_running: Callable[[], bool], *, host: str | None = None
+    address: str,
+    check: HealthCheck,
+    still_running: Callable[[], bool],
+    *,
+    host: str | None = None,
+    began: float | None = None,
 ) -> Health:
     """Look until the instance answers. Unhealthy when it ends first or `check.timeout` is over.
 
     `host` is sent as the Host header (frameworks refuse hosts they do not know); the address when None.
+    `began` is when the time began to run (time.monotonic()); now when None.
     """
-    began = time.monotonic()
+    began = time.monotonic() if began is None else began
     while True:
         left = check.timeout - (time.monotonic() - began)
         look = _look(address, check, host, timeout=min(_PATIENCE, max(left, _PAUSE)))

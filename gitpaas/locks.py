@@ -12,28 +12,31 @@ from pathlib import Path
 @contextmanager
 def held(path: Path, *, wait: bool = True) -> Iterator[bool]:
     """Hold an exclusive lock for the body. Yields whether it was had: always True when `wait`."""
-    fd = _open(path)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # Not inherited: a child that outlives us must not keep our lock.
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        yield _lock(fd, wait)
+        yield _lock(fd, fcntl.LOCK_EX, wait)
     finally:
         os.close(fd)
 
 
 def is_held(path: Path) -> bool:
-    """Whether some process (or another open file of this one) holds it just now."""
-    with held(path, wait=False) as mine:
-        return not mine
-
-
-def _open(path: Path) -> int:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # Not inherited: a child that outlives us must not keep our lock.
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-
-
-def _lock(fd: int, wait: bool) -> bool:
+    """Whether some process (or another open file of this one) holds it just now. Leaves no file behind."""
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        # Shared, so that two who ask at the same moment do not take each other for the holder.
+        return not _lock(fd, fcntl.LOCK_SH, wait=False)
+    finally:
+        os.close(fd)
+
+
+def _lock(fd: int, kind: int, wait: bool) -> bool:
+    try:
+        fcntl.flock(fd, kind if wait else kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

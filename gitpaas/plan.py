@@ -28,12 +28,14 @@ class Missing:
         return 1 if ran > _STEADY else self.last.restarts + 1
 
     @property
+    def wait(self) -> float:
+        """Seconds from its end to its next start: none after the first crash, then 1, 2, 4 ... 60."""
+        return 0.0 if self.restarts <= 1 else min(_LONGEST_WAIT, 2.0 ** min(self.restarts - 2, 10))
+
+    @property
     def due(self) -> float:
-        """When to start it (seconds since the epoch): the first crash at once, then 1, 2, 4 ... 60 seconds."""
-        if self.last is None:
-            return 0.0
-        wait = 0.0 if self.restarts == 1 else min(_LONGEST_WAIT, 2.0 ** (self.restarts - 2))
-        return (self.last.exited_at or self.last.started_at) + wait
+        """When to start it, in seconds since the epoch."""
+        return (self.last.exited_at or self.last.started_at) + self.wait if self.last else 0.0
 
 
 @dataclass(frozen=True)

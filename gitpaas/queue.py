@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
-from gitpaas import locks, repository, retention
-from gitpaas.errors import Conflict, Superseded
+from gitpaas import locks, releases, repository, retention
+from gitpaas.errors import CommandFailed, Conflict, Superseded
 from gitpaas.output import Output
 from gitpaas.platform import Platform
-from gitpaas.releases import fail, unfinished
+from gitpaas.releases import unfinished
 from gitpaas.repository import Move
 from gitpaas.store import App, Build, Release
 from gitpaas.values import Actor
@@ -30,7 +30,7 @@ def ticket(platform: Platform, app: App, commit: str, moves: Sequence[Move], act
     path = platform.config.repository(app.name)
     with ExitStack() as stack:
         # Row and lock appear together for whoever looks: a row without its lock means a killed process.
-        with locks.held(platform.config.locks / "tickets"):
+        with locks.held(platform.config.tickets_lock):
             build = Build.create(
                 app=app,
                 commit=commit,
@@ -41,47 +41,61 @@ def ticket(platform: Platform, app: App, commit: str, moves: Sequence[Move], act
                 by=actor.name,
                 key=actor.key,
             )
-            stack.enter_context(locks.held(platform.config.build_lock(build.id)))
+            lock = platform.config.build_lock(build.id)
+            stack.enter_context(locks.held(lock))
+            stack.callback(lock.unlink, missing_ok=True)
+        retention.forget_builds(platform, app)
         repository.hold(path, build.id, commit)
         yield build
 
 
 @contextmanager
-def turn(platform: Platform, build: Build, out: Output) -> Iterator[None]:
-    """Wait for this build's turn and for a free place on the machine. Superseded when a newer push takes its place."""
+def turn(platform: Platform, build: Build, out: Output) -> Iterator[App]:
+    """Wait for this build's turn and for a free place on the machine. Superseded when a newer push takes its place.
+
+    Yields the app as those before have left it."""
     _wait_in_line(platform, build, out)
     with _place_on_machine(platform, build, out):
-        yield
+        bury_dead(platform, build.app)
+        yield App.get_by_id(build.app_id)
 
 
 def is_alive(platform: Platform, build: Build) -> bool:
     """Whether the process of an unfinished build still lives."""
-    with locks.held(platform.config.locks / "tickets"):
+    with locks.held(platform.config.tickets_lock):
         return locks.is_held(platform.config.build_lock(build.id))
 
 
 def bury_dead(platform: Platform, app: App) -> None:
     """Close the builds whose process was killed: as live when their release is, else as failed."""
     for build in unfinished(app):
-        if is_alive(platform, build):
+        # Asked once more after it was seen dead: it may have ended of itself since the rows were read.
+        if is_alive(platform, build) or Build.get_by_id(build.id).finished_at is not None:
             continue
         retention.end_orphan(platform.config.slug(app.name, build.id))
-        release = Release.get_or_none(Release.build == build, Release.status != "failed")
-        if release is not None and release.status == "live":
-            publish(platform, build, release)
-            continue
-        if release is not None:
-            fail(release)
-        finish(platform, build, "failed", "The process that ran this build was killed.")
+        close(platform, build, "failed", "The process that ran this build was killed.")
+        platform.config.build_lock(build.id).unlink(missing_ok=True)
         retention.prune(platform, app)
 
 
+def close(platform: Platform, build: Build, status: str, error: str) -> None:
+    """End a build that did not come to its end. What went live is live, whatever happened afterwards."""
+    if release := releases.made_by(build):
+        publish(platform, build, release)
+    else:
+        Release.update(status="failed").where(Release.build == build, Release.status == "pending").execute()
+        finish(platform, build, status, error)
+
+
 def finish(platform: Platform, build: Build, status: str, error: str = "") -> None:
-    """The build's last word. Its lock file goes with it; the lock itself goes with the process."""
+    """The build's last word."""
+    path = platform.config.repository(build.app.name)
+    if path.exists():
+        # Before the row: whoever is killed between the two leaves an unfinished build, and that is looked after.
+        with suppress(CommandFailed):  # no room on the disk; the word is more important
+            repository.let_go(path, build.id)
     build.status, build.error, build.finished_at = status, error, time.time()
     build.save(only=[Build.status, Build.error, Build.finished_at, Build.release, Build.label])
-    if platform.config.repository(build.app.name).exists():
-        repository.let_go(platform.config.repository(build.app.name), build.id)
 
 
 def advance(build: Build, status: str) -> None:

@@ -72,6 +72,7 @@ def follow(platform: Platform, build: Build, client: Sink) -> int:
     path = platform.config.build_log(build.app.name, build.id)
     for chunk in logs.follow_build(path, done=lambda: not queue.is_alive(platform, build), gone=lambda: False):
         client.write(chunk)
+    queue.bury_dead(platform, build.app)
     build = Build.get_by_id(build.id)
     return {"live": 0, "superseded": 10}.get(build.status, 1)
 
@@ -80,21 +81,25 @@ def _told(platform: Platform, build: Build, out: Output, work: Callable[[], obje
     """Run the deploy; whatever goes wrong becomes lines in the user's words and the build's last status."""
     try:
         work()
-    except GitpaasError as error:
-        code = next((code for kind, code in _CODES if isinstance(error, kind)), 1)
-        status = "superseded" if code == 10 else "failed"
-        queue.finish(platform, build, status, error.message)
-        _tell_failure(platform, build, error, out)
-        return code
     except BaseException as error:
-        queue.finish(platform, build, "failed", f"The platform failed: {error}")
-        out.warn(f"The platform failed, not your app. {_still(build.app)}")
-        raise
+        if releases.made_by(build) is not None:
+            out.warn(f"It is live, but this went wrong afterwards: {error}")
+            queue.close(platform, build, "live", "")
+            return 0
+        code = next((code for kind, code in _CODES if isinstance(error, kind)), 1)
+        _tell_failure(build, error, out)
+        queue.close(platform, build, "superseded" if code == 10 else "failed", str(error))
+        if not isinstance(error, GitpaasError):
+            raise
+        return code
     return 0
 
 
-def _tell_failure(platform: Platform, build: Build, error: GitpaasError, out: Output) -> None:
+def _tell_failure(build: Build, error: BaseException, out: Output) -> None:
     app = App.get_by_id(build.app_id)
+    if not isinstance(error, GitpaasError):
+        out.warn(f"The platform failed, not your app. {_still(app)}")
+        return
     if isinstance(error, BuildFailed) and error.step == "start":
         for line in error.tail:
             out.detail(line)

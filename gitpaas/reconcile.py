@@ -33,6 +33,7 @@ class Reconciler:
         self._platform = platform
         self._tell = tell
         self._noticed: dict[str, float] = {}  # instance id -> when it was first seen surplus or ended
+        self._awaited: dict[str, float] = {}  # instance id -> when it was first seen not to answer
         self._stopping: set[str] = set()
 
     def run_once(self) -> None:
@@ -40,9 +41,10 @@ class Reconciler:
         platform = self._platform
         with platform.store.session():
             instances: dict[str, list[Instance]] = {}
-            for instance in platform.runtime.running():
+            everything = platform.runtime.running()
+            self._forget_gone({instance.id for instance in everything})
+            for instance in self._staying(everything):
                 instances.setdefault(instance.app, []).append(instance)
-            self._forget_gone({i.id for group in instances.values() for i in group})
             routes, intents = platform.router.routes(), releases.intents()
             for name in intents.keys() | instances.keys():
                 route = routes.get(platform.config.host(name))
@@ -56,8 +58,12 @@ class Reconciler:
         """Without the lock, since mostly there is nothing to do."""
         if intent is not None and intent.has_builds:
             queue.bury_dead(self._platform, intent.app)
-        if intent is not None and _is_settled(intent, _plan(intent, instances, route), route):
-            return
+        if intent is not None:
+            todo = _plan(intent, instances, route)
+            for instance in todo.keep:  # if surplus once, then not any more: a later drain takes its time anew
+                self._noticed.pop(instance.id, None)
+            if self._is_settled(intent, todo, route):
+                return
         config = self._platform.config
         with (
             locks.held(config.rollout_lock(name), wait=False) as is_quiet,
@@ -69,26 +75,48 @@ class Reconciler:
     def _mend(self, name: str, is_quiet: bool) -> None:
         """With the lock: look again, since it may all have changed, and act."""
         intent, host = releases.intent(name), self._platform.config.host(name)
-        instances = self._platform.runtime.running(name)
+        instances = self._staying(self._platform.runtime.running(name))
         if intent is None:
             for instance in instances:
                 self._stop(instance)
             return
         route: Route = self._platform.router.routes().get(host)
         todo = _plan(intent, instances, route)
-        for instance in todo.retire if is_quiet else ():
-            self._retire(instance)
         for missing in todo.missing:
             if is_quiet or missing.last is not None:
                 self._start_when_due(intent, missing)
-        self._route(intent, host, _plan(intent, self._platform.runtime.running(name), route), route)
+        todo = _plan(intent, self._staying(self._platform.runtime.running(name)), route)
+        route = self._route(intent, host, todo, route)
         self._platform.router.hold(host, intent.app.maintenance)
+        for instance in todo.retire if is_quiet else ():
+            if instance.address not in _addresses(route):
+                self._retire(instance)
+
+    def _staying(self, instances: Sequence[Instance]) -> list[Instance]:
+        """Without those that are being stopped: they may answer for a while yet, but nothing may rely on them."""
+        return [instance for instance in instances if instance.id not in self._stopping]
+
+    def _is_settled(self, intent: Intent, todo: Plan, route: Route) -> bool:
+        if todo.retire or any(self._is_due(missing) or self._is_news(missing) for missing in todo.missing):
+            return False
+        serving = {i.address for i in todo.keep if i.address}
+        if serving:
+            return serving == set(_addresses(route))
+        return route == _page(intent, todo)
+
+    def _is_news(self, missing: Missing) -> bool:
+        return missing.last is not None and missing.last.id not in self._noticed
+
+    def _is_due(self, missing: Missing) -> bool:
+        """By the clock, or by the time since we have seen it ended: the clock may have been set back."""
+        noticed = self._noticed.get(missing.last.id) if missing.last else None
+        return missing.due <= time.time() or (noticed is not None and time.monotonic() - noticed >= missing.wait)
 
     def _start_when_due(self, intent: Intent, missing: Missing) -> None:
-        if missing.last is not None and missing.last.id not in self._noticed:
+        if missing.last is not None and self._is_news(missing):
             self._noticed[missing.last.id] = time.monotonic()
             self._tell(intent.app.name, _obituary(missing, missing.last))
-        if missing.due > time.time() or intent.release is None:
+        if not self._is_due(missing) or intent.release is None:
             return
         if missing.last is not None:
             self._platform.runtime.stop(missing.last, grace=0)
@@ -97,22 +125,30 @@ class Reconciler:
         )
         self._platform.runtime.start(spec)
 
-    def _route(self, intent: Intent, host: str, todo: Plan, route: Route) -> None:
-        """The addresses that answer; one of our pages when none does. A dead address leaves at once."""
+    def _route(self, intent: Intent, host: str, todo: Plan, route: Route) -> Route:
+        """The addresses that answer; until one does, those of the release before if they still serve; else a page.
+
+        A dead address leaves at once."""
         check = rollout.health_check(self._platform, intent.release) if intent.release else HealthCheck()
         listening = [i for i in todo.keep if i.address]
         serving = [i for i in listening if i.address in _addresses(route) or self._answers(host, i, check)]
         for instance in listening:
-            if instance not in serving and time.time() - instance.started_at > check.timeout:
+            if instance not in serving and self._silent_for(instance) > check.timeout:
                 self._tell(
                     intent.app.name, f"{instance.label} did not answer within {check.timeout:.0f} s; stopping it"
                 )
                 self._stop(instance)
-        addresses = tuple(i.address for i in serving if i.address)
+        former = _former(intent, todo, route)
+        addresses = tuple(i.address for i in serving or former if i.address)
         if not addresses:
             self._platform.router.show(host, _page(intent, todo))
         elif set(addresses) != set(_addresses(route)):
             self._platform.router.point(host, addresses)
+        return addresses or None
+
+    def _silent_for(self, instance: Instance) -> float:
+        """Seconds since it was first seen not to answer. Not by its start: clocks are set."""
+        return time.monotonic() - self._awaited.setdefault(instance.id, time.monotonic())
 
     def _answers(self, host: str, instance: Instance, check: HealthCheck) -> bool:
         return instance.address is not None and health.answers(instance.address, check, timeout=_PROBE, host=host)
@@ -144,6 +180,7 @@ class Reconciler:
 
     def _forget_gone(self, present: set[str]) -> None:
         self._noticed = {key: since for key, since in self._noticed.items() if key in present}
+        self._awaited = {key: since for key, since in self._awaited.items() if key in present}
 
     def _forget_unknown_hosts(self, routes: Mapping[str, Route], intents: Mapping[str, Intent]) -> None:
         known = {self._platform.config.host(name) for name in intents}
@@ -158,13 +195,11 @@ def _plan(intent: Intent, instances: Sequence[Instance], route: Route) -> Plan:
     return plan(number, intent.wanted, instances, _addresses(route))
 
 
-def _is_settled(intent: Intent, todo: Plan, route: Route) -> bool:
-    if todo.retire or any(missing.due <= time.time() for missing in todo.missing):
-        return False
-    serving = {i.address for i in todo.keep if i.address}
-    if serving:
-        return serving == set(_addresses(route))
-    return route == _page(intent, todo)
+def _former(intent: Intent, todo: Plan, route: Route) -> list[Instance]:
+    """Who serves though an older release's: the switch to the live one was never made."""
+    if not intent.wanted.get("web"):
+        return []
+    return [i for i in todo.retire if i.state == "running" and i.address in _addresses(route)]
 
 
 def _addresses(route: Route) -> tuple[str, ...]:

@@ -54,11 +54,11 @@ def bring_up_to_date(platform: Platform, app: App, release: Release) -> None:
     """Releases go live in the order of their numbers: one that was overtaken while it was built is numbered anew.
 
     It takes today's config vars as well, since what overtook it may have been a change of them."""
+    if (app.release or 0) < release.number:
+        return
     with platform.store.transaction():
-        if _next_number(app) == release.number + 1:
-            return
         release.number, release.config = _next_number(app), _sealed_config(platform, app)
-        release.save()
+        release.save(only=[Release.number, Release.config])
 
 
 def run_release_phase(platform: Platform, app: App, release: Release, out: Output) -> None:
@@ -103,6 +103,20 @@ def failed_unless_live(release: Release) -> Iterator[None]:
 
 def fail(release: Release) -> None:
     Release.update(status="failed").where(Release.id == release.id, Release.status == "pending").execute()
+
+
+def fail_abandoned(app: App) -> None:
+    """Fail what is pending without a build under way. Only for who holds the rollout lock: its makers were killed."""
+    under_way = Build.select(Build.id).where(Build.app == app, Build.finished_at.is_null())
+    forgotten = Release.build.is_null() | Release.build.not_in(under_way)
+    Release.update(status="failed").where(Release.app == app, Release.status == "pending", forgotten).execute()
+
+
+def made_by(build: Build) -> Release | None:
+    """The release that this build has brought live, or None."""
+    live_ones = Release.select().where(Release.build == build, Release.status == "live")
+    release: Release | None = live_ones.order_by(Release.number).first()  # later ones are copies of it
+    return release
 
 
 def live(app: App) -> Release | None:

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gitpaas import linux, releases
+from gitpaas import linux, locks, releases
 from gitpaas.platform import Platform
 from gitpaas.store import App, Build, Release
+
+_BUILDS = 100  # of each app that are remembered, with their logs
 
 
 @contextmanager
@@ -18,7 +20,8 @@ def removed_unless_live(platform: Platform, app: App, build: Build) -> Iterator[
     try:
         yield
     except BaseException:
-        shutil.rmtree(platform.config.slug(app.name, build.id), ignore_errors=True)
+        if releases.made_by(build) is None:
+            shutil.rmtree(platform.config.slug(app.name, build.id), ignore_errors=True)
         raise
 
 
@@ -31,11 +34,28 @@ def end_orphan(tree: Path) -> None:
 
 
 def prune(platform: Platform, app: App) -> None:
-    """Remove the slugs and layers that no kept release needs: the last few live ones, what is built, what runs."""
+    """Remove the slugs and layers that no kept release needs: the last few live ones, what is built, what runs.
+
+    Not while somebody changes what runs, perhaps back to what we are about to remove: then next time."""
+    with locks.held(platform.config.rollout_lock(app.name), wait=False) as is_quiet:
+        if is_quiet:
+            _prune(platform, App.get_by_id(app.id))
+
+
+def forget_builds(platform: Platform, app: App) -> None:
+    """Rows and logs of the oldest builds go. Releases do without: they know commit and artifact themselves."""
+    ended = Build.select(Build.id).where(Build.app == app, Build.finished_at.is_null(False))
+    for build in ended.order_by(Build.id.desc()).offset(_BUILDS):
+        platform.config.build_log(app.name, build.id).unlink(missing_ok=True)
+        Build.delete().where(Build.id == build.id).execute()
+
+
+def _prune(platform: Platform, app: App) -> None:
+    there = list(platform.config.slugs(app.name).glob("*"))  # before we ask which are needed: some are made meanwhile
     kept = _kept(platform, app)
     slugs = {releases.artifact(release).reference for release in kept}
     slugs |= {str(platform.config.slug(app.name, build.id)) for build in releases.unfinished(app)}
-    for slug in platform.config.slugs(app.name).glob("*"):
+    for slug in there:
         if str(slug) not in slugs:
             shutil.rmtree(slug, ignore_errors=True)
     from gitpaas.builders import layers  # late: the server loads no builders

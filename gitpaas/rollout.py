@@ -1,5 +1,8 @@
 """Bring a release to life: start the new instances, wait until they answer, switch the route. The old ones are
-untouched until then; reconcile drains and stops them afterwards."""
+untouched until then; reconcile drains and stops them afterwards.
+
+Two locks an app: change() is held for the whole of it, so that nobody else changes what runs meanwhile; the live
+lock only for the switch itself, so that reconcile can go on mending what serves until then."""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from pathlib import Path
 
 from gitpaas import health, locks, releases
 from gitpaas.config import Config
-from gitpaas.errors import Unhealthy
+from gitpaas.errors import NotFound, RouterFailed, Unhealthy, UsageError
 from gitpaas.output import Output, seconds
 from gitpaas.plan import plan
 from gitpaas.platform import Platform
@@ -23,37 +26,45 @@ from gitpaas.values import HealthCheck, Instance
 _TAIL = 15  # lines of an app's own output that explain a failed start
 
 
+@contextmanager
+def change(platform: Platform, app: App) -> Iterator[App]:
+    """One change of what runs at a time. Yields the app as it is now; NotFound when it was destroyed meanwhile."""
+    with locks.held(platform.config.rollout_lock(app.name)):
+        now = App.get_or_none(App.id == app.id)
+        if now is None:
+            raise NotFound(f"{app.name} was destroyed meanwhile.")
+        releases.fail_abandoned(now)
+        yield now
+
+
 def roll_out(platform: Platform, app: App, release: Release, out: Output) -> None:
     """Make `release` the live one. Unhealthy, with nothing changed, when its web instances do not come up."""
-    with locks.held(platform.config.live_lock(app.name)):
-        releases.bring_up_to_date(platform, app, release)
-        fresh = start_all(platform, app, release, out)
-        try:
-            await_healthy(platform, release, fresh, out)
-        except BaseException:
-            stop_all(platform, fresh)
-            raise
+    releases.bring_up_to_date(platform, app, release)
+    fresh = start_all(platform, app, release, out)
+    with _stopped_unless_healthy(platform, release, fresh, out):
         releases.make_live(platform, app, release)
-        point(platform, app, fresh)
+    # From here on it is live: what is not done now, reconcile does.
+    try:
+        with locks.held(platform.config.live_lock(app.name)):
+            point(platform, app, fresh)
+    except RouterFailed as error:
+        out.warn(f"{error.message} It is tried again every second.")
     wake(platform.config)
 
 
 def renew(platform: Platform, app: App, release: Release, out: Output, process: str | None) -> None:
     """Fresh instances of the live release in place of the running ones (of one process type when given)."""
-    with locks.held(platform.config.rollout_lock(app.name)):
-        fresh = start_all(platform, app, release, out, only=process)
-        with _stopped_unless_healthy(platform, release, fresh, out), locks.held(platform.config.live_lock(app.name)):
-            if process in (None, "web"):
-                point(platform, app, fresh)
+    fresh = start_all(platform, app, release, out, only=process)
+    with _stopped_unless_healthy(platform, release, fresh, out), locks.held(platform.config.live_lock(app.name)):
+        if process in (None, "web"):
+            point(platform, app, fresh)
     wake(platform.config)
 
 
 def settle(platform: Platform, app: App, out: Output) -> None:
     """Make what runs match the formation at once: start what is missing, route it, leave the surplus to reconcile."""
-    app = App.get_by_id(app.id)
-    release = releases.live(app)
-    if release is not None:
-        with locks.held(platform.config.rollout_lock(app.name)):
+    with change(platform, app) as app:
+        if release := releases.live(app):
             _fill(platform, app, release, out)
     wake(platform.config)
 
@@ -62,25 +73,36 @@ def start_all(platform: Platform, app: App, release: Release, out: Output, only:
     """Every instance the formation wants (of one process type when `only`), started and not yet waited for."""
     if app.stopped:
         out.step(f"{app.name} is stopped; start it: ssh paas ps:start {app.name}")
+    wanted = _wanted(app, release)
+    require_capacity(platform, wanted.get("web", 0))
     labels = [
         (process, number)
-        for process, quantity in sorted(_wanted(app, release).items(), key=lambda item: item[0] != "web")
+        for process, quantity in sorted(wanted.items(), key=lambda item: item[0] != "web")
         for number in range(1, quantity + 1)
         if only in (None, process)
     ]
     return _start(platform, app, release, labels, out)
 
 
+def require_capacity(platform: Platform, web: int) -> None:
+    """UsageError when the router cannot balance so many web instances."""
+    most = platform.router.capacity
+    if web > most:
+        raise UsageError(f"At most {most} web instances of an app can be balanced here, not {web}.")
+
+
 def await_healthy(platform: Platform, release: Release, fresh: Sequence[Instance], out: Output) -> None:
-    """Wait for every instance that listens. Unhealthy carries the last lines the app itself wrote."""
+    """Wait for every instance that listens. Unhealthy carries the last lines the app itself wrote.
+
+    They start at the same time and so have the same time; one that ends is the end of the waiting for any."""
     check, host = health_check(platform, release), platform.config.host(release.app.name)
-    for instance in fresh:
-        if instance.address is None:
-            continue
+    listening, began = [instance for instance in fresh if instance.address], time.monotonic()
+    all_live = partial(_all_live, platform, listening)
+    for instance in listening:
         try:
-            result = health.wait_until_healthy(instance.address, check, partial(_lives, platform, instance), host=host)
+            result = health.wait_until_healthy(str(instance.address), check, all_live, host=host, began=began)
         except Unhealthy as error:
-            raise _explained(platform, instance, error) from error
+            raise _explained(platform, instance, listening, error) from error
         asked = f"GET {check.path} -> {result.status}" if check.path else "port open"
         out.step(f"Health check: {asked} after {seconds(result.seconds)} on {instance.label}")
 
@@ -121,11 +143,6 @@ def last_lines(path: Path | None, count: int = _TAIL) -> tuple[str, ...]:
         file.seek(max(0, path.stat().st_size - 16_384))
         lines = file.read().decode("utf-8", "replace").replace("\0", "").splitlines()
     return tuple(lines[-count:])
-
-
-def find(platform: Platform, instance: Instance) -> Instance | None:
-    """The same instance as the runtime sees it now."""
-    return next((i for i in platform.runtime.running(instance.app) if i.id == instance.id), None)
 
 
 def _wanted(app: App, release: Release) -> dict[str, int]:
@@ -175,15 +192,17 @@ def _fill(platform: Platform, app: App, release: Release, out: Output) -> None:
         platform.runtime.stop(ended, grace=0)
 
 
-def _lives(platform: Platform, instance: Instance) -> bool:
-    now = find(platform, instance)
-    return now is not None and now.state == "running"
+def _all_live(platform: Platform, instances: Sequence[Instance]) -> bool:
+    running = {i.id for i in platform.runtime.running(instances[0].app) if i.state == "running"}
+    return running.issuperset(i.id for i in instances)
 
 
-def _explained(platform: Platform, instance: Instance, error: Unhealthy) -> Unhealthy:
+def _explained(platform: Platform, instance: Instance, others: Sequence[Instance], error: Unhealthy) -> Unhealthy:
+    """In the words of the one that ended, if one did; else of the one that was asked."""
     time.sleep(0.1)  # its last words may still be on their way to the file
-    now = find(platform, instance)
-    message = error.message
-    if now is not None and now.state == "exited":
-        message = f"{instance.label} exited with {now.exit_code} before it answered"
+    ids, message = {i.id for i in others}, error.message
+    ended = [i for i in platform.runtime.running(instance.app) if i.id in ids and i.state == "exited"]
+    if ended:
+        instance = ended[0]
+        message = f"{instance.label} exited with {instance.exit_code} before it answered"
     return Unhealthy(message, step="start", tail=last_lines(instance.log), hint=error.hint)

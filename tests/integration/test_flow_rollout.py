@@ -1,0 +1,268 @@
+"""Changes of what runs, at the same time as each other and as people's commands. Nothing is lost, nothing goes back."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import flow as flows
+import pytest
+from flow import ALICE, MAIN, WEB, WORKER, Flow, Lines
+from instances import until
+
+from gitpaas import apps, deploy, releases
+from gitpaas.config import Config
+from gitpaas.errors import BuildFailed, NotFound, RouterFailed, Unhealthy, UsageError
+from gitpaas.router.caddy import CaddyRouter
+from gitpaas.store import App, Release
+
+SLOW = "import time; time.sleep(1.5)"  # before it listens
+
+
+@pytest.fixture
+def flow(config: Config) -> Iterator[Flow]:
+    with flows.fresh(config) as made:
+        yield made
+
+
+@contextmanager
+def meanwhile(flow: Flow, work: Callable[[Flow], object]) -> Iterator[None]:
+    """`work` in a thread of its own, as the server runs commands; what it raises is raised at the end."""
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            with flow.platform.store.session():
+                work(flow)
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    yield
+    thread.join(30)
+    assert not raised, raised
+
+
+def starting(flow: Flow, label: str) -> bool:
+    return label in flow.labels()
+
+
+def test_first_push_goes_live(flow: Flow) -> None:
+    release = flow.deploy()
+    assert (release.number, flow.last_build().status, flow.held()) == (1, "live", "")
+    assert flow.ref(MAIN) == release.commit
+    assert flow.labels() == ["web.1 v1"]
+    assert flow.routed_releases() == {1}
+
+
+def test_failed_first_push_and_a_fixed_one(flow: Flow) -> None:
+    assert flow.push(flow.commit(first_py="raise SystemExit(3)")) == 1
+    assert "web.1 exited with 3" in flow.lines.text
+    assert "Nothing is live yet" in flow.lines.text
+    assert (flow.labels(), flow.ref(MAIN), flow.held(), flow.route) == ([], None, "", "empty")
+    assert not list(flow.config.slugs("hello").iterdir())
+    assert flow.deploy().number == 2
+
+
+def test_config_set_during_a_deploy_does_not_bring_the_old_code_back(flow: Flow) -> None:
+    flow.deploy()
+    fresh = flow.commit(first_py=SLOW)
+    with meanwhile(flow, lambda f: f.push(fresh)):
+        until(lambda: starting(flow, "web.1 v2"))
+        deploy.set_config(flow.platform, flow.app, {"TEXT": "new"}, ALICE, flow.out)
+    assert (flow.live.number, flow.live.commit) == (3, fresh)
+    assert flow.ref(MAIN) == fresh
+    assert {i.release for i in flow.running() if i.address in flow.route} == {3}
+
+
+def test_deploy_that_was_overtaken_by_config_set_has_the_new_config(flow: Flow) -> None:
+    flow.deploy()
+    slow = flow.commit(procfile=f"release: sleep 1.5\n{WEB}")
+    with meanwhile(flow, lambda f: f.push(slow)):
+        until(lambda: "Release phase" in flow.lines.text)
+        deploy.set_config(flow.platform, flow.app, {"TEXT": "new"}, ALICE, flow.out)
+    assert flow.live.commit == slow
+    assert [r.number for r in Release.select().where(Release.status == "live").order_by(Release.id)] == [1, 4, 3]
+    assert releases.spec(flow.platform, flow.app, flow.live, "web", 1).env["TEXT"].reveal() == "new"
+
+
+def test_rollback_keeps_its_own_config_though_a_deploy_is_under_way(flow: Flow) -> None:
+    flow.deploy()
+    deploy.set_config(flow.platform, flow.app, {"TEXT": "new"}, ALICE, flow.out)
+    slow = flow.commit(procfile=f"release: sleep 1.5\n{WEB}")
+    with meanwhile(flow, lambda f: f.push(slow)):
+        until(lambda: "Release phase" in flow.lines.text)
+        back = deploy.rollback(flow.platform, flow.app, 1, ALICE, flow.out)
+        assert "TEXT" not in releases.spec(flow.platform, flow.app, back, "web", 1).env
+    assert flow.live.commit == slow
+
+
+def test_restart_during_a_deploy_leaves_the_new_release_in_the_route(flow: Flow) -> None:
+    flow.deploy()
+    fresh = flow.commit(first_py=SLOW)
+    with meanwhile(flow, lambda f: f.push(fresh)):
+        until(lambda: starting(flow, "web.1 v2"))
+        deploy.restart(flow.platform, flow.app, flow.out)
+    assert flow.routed_releases() == {2}
+
+
+def test_app_stopped_during_a_build_is_not_started_by_it(flow: Flow) -> None:
+    flow.deploy()
+    slow = flow.commit(procfile=f"release: sleep 1.5\n{WEB}")
+    with meanwhile(flow, lambda f: f.push(slow)):
+        until(lambda: "Release phase" in flow.lines.text)
+        deploy.stop(flow.platform, flow.app, flow.out)
+    assert (flow.live.commit, flow.route) == (slow, "stopped")
+    assert not starting(flow, "web.1 v2")
+    deploy.start(flow.platform, flow.app, flow.out)
+    assert flow.routed_releases() == {2}
+
+
+def test_crash_of_what_serves_is_mended_while_a_new_release_starts(flow: Flow) -> None:
+    flow.deploy()
+    (serving,) = flow.running()
+    with meanwhile(flow, lambda f: f.push(f.commit(first_py="import time; time.sleep(4)"))):
+        until(lambda: starting(flow, "web.1 v2"))
+        flow.crash(serving)
+        flow.reconcile(lambda: flow.routed_releases() == {1})
+        assert starting(flow, "web.1 v2")
+
+
+def test_two_config_sets_at_once_both_count(flow: Flow) -> None:
+    flow.deploy()
+    with meanwhile(flow, lambda f: deploy.set_config(f.platform, f.app, {"A": "1"}, ALICE, f.out)):
+        deploy.set_config(flow.platform, flow.app, {"B": "2"}, ALICE, flow.out)
+    assert flow.live.number == 3
+    assert {"A", "B"} <= releases.spec(flow.platform, flow.app, flow.live, "web", 1).env.keys()
+
+
+def test_waiting_for_several_instances_takes_no_longer_than_for_one(config: Config) -> None:
+    with flows.fresh(config, start_timeout=2) as flow:
+        flow.deploy()
+        deploy.scale(flow.platform, flow.app, {"web": 3}, ALICE, flow.out)
+        began = time.monotonic()
+        assert flow.push(flow.commit(first_py="import time; time.sleep(60)")) == 1
+        assert time.monotonic() - began < 8
+        assert flow.routed_releases() == {1}
+        assert "v1 keeps serving" in flow.lines.text
+
+
+def test_second_of_two_that_dies_ends_the_wait_for_the_first(flow: Flow) -> None:
+    flow.deploy()
+    deploy.scale(flow.platform, flow.app, {"web": 2}, ALICE, flow.out)
+    dies = """
+        import os, time
+        if os.environ["GITPAAS_PROCESS"] == "web.2": raise SystemExit(4)
+        time.sleep(60)
+        """
+    began = time.monotonic()
+    assert flow.push(flow.commit(first_py=dies)) == 1
+    assert time.monotonic() - began < 8
+    assert "web.2 exited with 4" in flow.lines.text
+    assert flow.labels() == ["web.1 v1", "web.2 v1"]
+
+
+def test_start_that_fails_half_way_leaves_nothing(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    flow.deploy()
+    start, started = flow.platform.runtime.start, []
+
+    def refuse(spec: object) -> object:
+        if started:
+            raise BuildFailed("no more")
+        started.append(start(spec))
+        return started[0]
+
+    monkeypatch.setattr(flow.platform.runtime, "start", refuse)
+    with pytest.raises(BuildFailed):
+        deploy.scale(flow.platform, flow.app, {"web": 3}, ALICE, flow.out)
+    assert flow.labels() == ["web.1 v1"]
+
+
+def test_route_that_cannot_be_written_is_made_up_for(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = flow.deploy()
+    with monkeypatch.context() as full:
+        full.setattr(CaddyRouter, "point", lambda *_: (_ for _ in ()).throw(RouterFailed("No room.")))
+        assert flow.push(flow.commit()) == 0
+        flow.reconciler._retire = lambda _: pytest.fail("what serves was retired")  # type: ignore[method-assign]
+        flow.reconcile()
+        assert flow.routed_releases() == {1}
+        del flow.reconciler._retire
+    assert flow.live.number == 2
+    assert flow.ref(MAIN) != first.commit
+    flow.reconcile(lambda: flow.labels() == ["web.1 v2"])
+    assert flow.routed_releases() == {2}
+
+
+def test_fault_after_going_live_does_not_undo_it(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    flow.deploy()
+    fresh = flow.commit()
+    with monkeypatch.context() as broken:
+        broken.setattr("gitpaas.retention.prune", lambda *_: 1 / 0)
+        assert flow.push(fresh) == 0
+    assert (flow.last_build().status, flow.live.commit, flow.ref(MAIN)) == ("live", fresh, fresh)
+    assert releases.is_kept(flow.live)
+    assert "It is live" in flow.lines.text
+
+
+def test_more_web_instances_than_can_be_balanced_are_refused_before_anything_changes(flow: Flow) -> None:
+    flow.deploy()
+    with pytest.raises(UsageError, match="At most 12"):
+        deploy.scale(flow.platform, flow.app, {"web": 13}, ALICE, flow.out)
+    assert flow.labels() == ["web.1 v1"]
+
+
+def test_first_formation_beyond_what_can_be_balanced_is_refused(flow: Flow) -> None:
+    assert flow.push(flow.commit(app_json='{"formation": {"web": {"quantity": 13}}}')) == 1
+    assert "At most 12 web instances" in flow.lines.text
+    assert (flow.app.release, flow.ref(MAIN)) == (None, None)
+
+
+def test_app_without_a_web_process(flow: Flow) -> None:
+    flow.deploy(procfile=WORKER)
+    deploy.scale(flow.platform, flow.app, {"worker": 1}, ALICE, flow.out)
+    assert (flow.labels(), flow.route) == (["worker.1 v1"], "stopped")
+    flow.reconcile()
+    assert (flow.labels(), flow.route) == (["worker.1 v1"], "stopped")
+
+
+def test_web_scaled_to_zero_and_back(flow: Flow) -> None:
+    flow.deploy()
+    deploy.scale(flow.platform, flow.app, {"web": 0}, ALICE, flow.out)
+    assert flow.route == "stopped"
+    flow.reconcile(lambda: flow.labels() == [])
+    flow.deploy()
+    assert (flow.labels(), flow.route) == ([], "stopped")
+    deploy.scale(flow.platform, flow.app, {"web": 1}, ALICE, flow.out)
+    assert flow.routed_releases() == {2}
+
+
+def test_unhealthy_config_change_leaves_the_release_and_says_so(flow: Flow) -> None:
+    flow.deploy(first_py="import os; assert 'BAD' not in os.environ")
+    with pytest.raises(Unhealthy, match="exited with 1"):
+        deploy.set_config(flow.platform, flow.app, {"BAD": "1"}, ALICE, flow.out)
+    assert (flow.live.number, flow.release(2).status, flow.labels()) == (1, "failed", ["web.1 v1"])
+
+
+def test_change_of_an_app_that_was_destroyed_meanwhile(flow: Flow) -> None:
+    flow.deploy()
+    app = flow.app
+    apps.destroy(flow.platform, App.get_by_id(app.id))
+    for change in (
+        lambda: deploy.rollback(flow.platform, app, 1, ALICE, flow.out),
+        lambda: deploy.restart(flow.platform, app, flow.out),
+        lambda: deploy.start(flow.platform, app, flow.out),
+    ):
+        with pytest.raises(NotFound):
+            change()
+    assert flow.platform.runtime.running() == []
+
+
+def test_release_phase_that_fails(flow: Flow) -> None:
+    flow.deploy()
+    lines = Lines()
+    assert flow.push(flow.commit(procfile=f"release: echo told; exit 5\n{WEB}"), lines=lines) == 1
+    assert "Release phase exited with 5" in lines.text
+    assert (flow.live.number, flow.release(2).status, flow.labels()) == (1, "failed", ["web.1 v1"])
