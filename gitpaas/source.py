@@ -25,6 +25,7 @@ _MOST_BYTES = 16 << 30
 _PIECE = 1 << 20
 _LFS = b"version https://git-lfs.github.com/spec/v1\n"
 _PLAIN_GIT = {
+    "HOME": "/nonexistent",  # else curl looks for the .netrc of the server's user
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_ATTR_NOSYSTEM": "1",

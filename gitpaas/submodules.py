@@ -1,8 +1,8 @@
 """Submodules of a commit: where .gitmodules says they are, and fetching one commit of them into a scratch repository.
 
 The pusher chooses the addresses, so only network protocols are let through (no file paths, no ext:: commands), git
-asks nobody for a password, and no credential helper of the server's user answers. Over ssh nothing is fetched: it would
-be with the server's own keys, which may open more than whoever pushes may see.
+asks nobody for a password, and neither a credential helper nor the ~/.netrc of the server's user answers. Over ssh
+nothing is fetched: it would be with the server's own keys, which may open more than whoever pushes may see.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class Git:
 
     def urls(self, commit: str) -> dict[str, str]:
         """{path: url} as .gitmodules at `commit` says."""
-        argv = [*self._here(), "config", "--null", "--list", "--blob", f"{commit}:.gitmodules"]
+        # No includes: the pusher would choose which of the server's files root reads.
+        argv = [*self._here(), "config", "--no-includes", "--null", "--list", "--blob", f"{commit}:.gitmodules"]
         try:
             listing = shell.capture(argv, env=self.env).decode("utf-8", "replace")
         except CommandFailed:  # none, or unreadable: every submodule is then one without an address

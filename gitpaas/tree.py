@@ -1,39 +1,43 @@
 """Reading a pushed tree. Its author chose every name and link in it, and the reader may be root: nothing is ever
-read through a link that leaves the tree."""
+read through a link that leaves the tree. A running instance of the same app can reach into the tree of a build
+(/proc/PID/root of its own user's processes) and change it while we look, so a file is held before it is judged."""
 
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 from gitpaas.errors import BuildFailed
 
 _LARGEST = 64 * 1024 * 1024
+_LARGEST_TEXT = 4 * 1024 * 1024  # of what is parsed: parsers take many times the memory of what they read
+# On Linux a file can be held without being opened: to open a device or a pipe may already do something.
+_HOLD = getattr(os, "O_PATH", os.O_RDONLY | os.O_NONBLOCK) | os.O_CLOEXEC
 
 
-def read_bytes(tree: Path, name: str) -> bytes | None:
+def read_bytes(tree: Path, name: str, largest: int = _LARGEST) -> bytes | None:
     """The content of the regular file `name`, None when there is none. BuildFailed for a link out of the tree."""
-    path = tree / name
     try:
-        real = path.resolve(strict=True)
-    except (OSError, RuntimeError):  # missing, a loop of links, a name too long
+        held = os.open(tree / name, _HOLD)
+    except (OSError, ValueError):  # missing, a loop of links, a name too long or with a NUL in it
         return None
-    if not real.is_relative_to(tree.resolve()):
-        raise BuildFailed(f"{name} is a link that leaves the repository", step=name, hint="Commit the file itself.")
-    if not real.is_file():
-        return None
-    # What was looked at is what is read, and a pipe that took its place keeps nobody waiting.
-    fd = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(fd, "rb") as file:
-        data = file.read(_LARGEST + 1)
-    if len(data) > _LARGEST:
-        raise BuildFailed(f"{name} is larger than {_LARGEST >> 20} MiB", step=name)
+    try:
+        if not _place(held, tree / name).is_relative_to(tree.resolve()):
+            raise BuildFailed(f"{name} is a link that leaves the repository", step=name, hint="Commit the file itself.")
+        if not stat.S_ISREG(os.fstat(held).st_mode):
+            return None
+        data = _read(held, largest + 1)
+    finally:
+        os.close(held)
+    if len(data) > largest:
+        raise BuildFailed(f"{name} is larger than {largest >> 20} MiB", step=name)
     return data
 
 
 def read_text(tree: Path, name: str) -> str | None:
     """The same as text. BuildFailed when it is not UTF-8."""
-    data = read_bytes(tree, name)
+    data = read_bytes(tree, name, _LARGEST_TEXT)
     if data is None:
         return None
     try:
@@ -49,3 +53,14 @@ def has_file(tree: Path, name: str) -> bool:
         return path.is_file() and path.resolve().is_relative_to(tree.resolve())
     except (OSError, RuntimeError):
         return False
+
+
+def _place(held: int, path: Path) -> Path:
+    """Where the held file is, whatever `path` leads to by now. Elsewhere than on Linux no app has a user of its own."""
+    return Path(os.readlink(f"/proc/self/fd/{held}")) if hasattr(os, "O_PATH") else path.resolve()  # noqa: PTH115
+
+
+def _read(held: int, most: int) -> bytes:
+    fd = os.open(f"/proc/self/fd/{held}", os.O_RDONLY | os.O_CLOEXEC) if hasattr(os, "O_PATH") else os.dup(held)
+    with os.fdopen(fd, "rb") as file:
+        return file.read(most)

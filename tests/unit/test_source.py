@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from gitpaas import source
+from gitpaas import source, submodules
 from gitpaas.errors import BuildFailed, CommandFailed
 
 ENV = {
@@ -303,6 +305,44 @@ def test_a_submodule_out_of_reach_says_which_and_hides_the_password(tmp_path: Pa
 
     assert caught.value.message.startswith("Submodule vendor/lib cannot be fetched: https://127.0.0.1:1/lib.git at ")
     assert "hunter2" not in "".join((caught.value.message, *caught.value.tail))
+
+
+def test_gitmodules_cannot_have_root_read_another_file(tmp_path: Path, target: Path) -> None:
+    private = tmp_path / "gitconfig"
+    private.write_text('[submodule "lib"]\n\tpath = a\n\turl = https://me:hunter2@127.0.0.1:1/lib.git\n')
+    repo = tmp_path / "repo"
+    pinned = commit(repo, {".gitmodules": f"[include]\n\tpath = {private}\n"})
+    git("update-index", "--add", "--cacheinfo", f"160000,{pinned},a", cwd=repo)
+    git("commit", "-qm", "m", cwd=repo)
+
+    with pytest.raises(BuildFailed, match=r"Submodule a has no address in \.gitmodules"):
+        source.export(repo / ".git", git("rev-parse", "HEAD", cwd=repo), target, env=ENV)
+
+
+def test_the_netrc_of_the_servers_user_is_not_for_submodules(
+    tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str | None] = []
+
+    class Registry(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.headers["Authorization"])
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", "Basic")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setattr(submodules, "_TIMEOUT", 10)
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password hunter2\n")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Registry) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        repo, head = with_submodule(tmp_path, f"http://127.0.0.1:{server.server_port}/lib.git")
+        with pytest.raises(BuildFailed, match="cannot be fetched"):
+            source.export(repo, head, target, env={**ENV, "HOME": str(tmp_path), "no_proxy": "*"}, protocols=("http",))
+        server.shutdown()
+    assert set(asked) == {None}
 
 
 def test_a_submodule_without_an_entry_in_gitmodules(tmp_path: Path, target: Path) -> None:

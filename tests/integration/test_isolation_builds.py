@@ -1,0 +1,65 @@
+"""What a pushed tree, and an instance that reaches into its app's own build, may not make root do. Each an attack."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+
+import pytest
+from instances import UID, Host, host, output, python
+
+from gitpaas import linux, shell
+from gitpaas import tree as trees
+from gitpaas.config import Config
+from gitpaas.errors import BuildFailed
+
+pytestmark = pytest.mark.needs("root", "sandbox")
+
+# Into the build of the same app (same user) by way of /proc; then `d` is by turns a directory and a link to STATE.
+SWAP = """
+import ctypes, os, time
+def enter():
+    while True:
+        for pid in set(filter(str.isdigit, os.listdir("/proc"))) - {str(os.getpid())}:
+            try:
+                os.chdir(f"/proc/{pid}/root/app")
+                open("mine", "w").close()
+                return
+            except OSError:
+                time.sleep(0.001)
+enter()
+os.mkdir("d")
+open("d/secret.key", "w").write("harmless")
+os.symlink("STATE", "evil")
+os.symlink("d/secret.key", "Procfile")
+print("in")
+while True:
+    ctypes.CDLL(None).renameat2(-100, b"d", -100, b"evil", 2)  # RENAME_EXCHANGE
+"""
+
+
+@pytest.fixture
+def there(config: Config) -> Iterator[Host]:
+    with host(config, UID) as made:
+        yield made
+
+
+def test_a_running_instance_cannot_make_root_read_through_a_link_it_swaps_in(there: Host) -> None:
+    secret = there.config.home / "secret.key"
+    secret.write_text("k3y")
+    instance = there.start(python(SWAP.replace("STATE", str(there.config.home))))
+    tree = there.slug("tree")
+    os.chown(tree, UID, UID)
+    step = linux.confine(["/bin/sleep", "1"], linux.Sandbox(UID, tree, writable=True))
+    shell.run(step, env={}, timeout=10)
+    output(instance, "in")
+    seen = set()
+    deadline = time.monotonic() + 1
+    while time.monotonic() < deadline:
+        try:
+            seen.add(trees.read_bytes(tree, "Procfile"))
+        except BuildFailed as error:
+            seen.add(error.message.encode())
+    assert seen <= {b"harmless", b"Procfile is a link that leaves the repository", None}
+    assert len(seen) > 1  # it did swap
