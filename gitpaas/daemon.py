@@ -1,38 +1,26 @@
-"""The server: SSH, router, reconcile and log collection in one process, and how to start, stop and ask after it."""
+"""The server seen from outside: start it in the background, stop it, replace it, ask after it."""
 
 from __future__ import annotations
 
 import json
-import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gitpaas import locks, logs, ports, repository
+from gitpaas import locks
 from gitpaas.config import Config
-from gitpaas.errors import Conflict, GitpaasError
-from gitpaas.output import Console
-from gitpaas.platform import Platform, build_platform
-from gitpaas.reconcile import Reconciler
-from gitpaas.store import App
-from gitpaas.values import Actor
+from gitpaas.errors import GitpaasError
 
-_log = logging.getLogger(__name__)
+HAND_OVER = signal.SIGUSR1  # end, and leave the router to the next server: no request is lost meanwhile
 
-_TICK = 1.0  # seconds between two looks at everything
 _READY = 30.0  # seconds that `start` waits for the ready line
 _GOODBYE = 20.0  # seconds that `stop` waits
-_HAND_OVER = signal.SIGUSR1  # end, and leave the router to the next server: no request is lost meanwhile
-
-Execute = Callable[[Platform, Sequence[str], Actor, Console], int]
 
 
 @dataclass(frozen=True)
@@ -45,44 +33,6 @@ class DaemonStatus:
     http: str | None
     since: float | None
     missing: tuple[str, ...]
-
-
-def serve(config: Config, execute: Execute) -> None:
-    """Run in the foreground until SIGTERM or SIGINT. Apps keep running afterwards; the router stops with the server.
-
-    SIGUSR1 ends the server alone: the router goes on, and the next server takes it over."""
-    from gitpaas.router.process import CaddyProcess
-    from gitpaas.ssh.server import SshServer
-
-    stopping = threading.Event()
-    received: list[int] = []
-
-    def end(number: int, _frame: object) -> None:
-        received.append(number)
-        stopping.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT, _HAND_OVER):
-        signal.signal(number, end)
-    with ExitStack() as stack:
-        platform = build_platform(config)
-        stack.enter_context(_only_server(config))
-        stack.callback(platform.store.close)
-        _log_to_stderr(config)
-        _refresh_hooks(platform)
-        ports.require(config.bind, config.ssh_port, "GITPAAS_SSH_PORT")
-        reconciler = Reconciler(platform, lambda app, text: logs.platform_line(config, app, text))
-        reconciler.run_once()
-        caddy = CaddyProcess(config)
-        caddy.start()
-        stack.callback(lambda: None if _HAND_OVER in received else caddy.stop())
-        ssh = SshServer(platform, lambda argv, actor, console: execute(platform, argv, actor, console))
-        ssh.start()
-        stack.callback(ssh.stop)
-        stack.enter_context(_loops(platform, reconciler, caddy.check, stopping))
-        record = _announce(config, ssh.port)
-        stack.callback(record.unlink, missing_ok=True)
-        stopping.wait()
-        _log.info("stopping; apps keep running")
 
 
 def start(config: Config) -> DaemonStatus:
@@ -124,7 +74,7 @@ def stop(config: Config, *, apps: bool = False) -> bool:
 
 def restart(config: Config) -> DaemonStatus:
     """A new server in place of the running one. Apps and router go on, so no request is lost."""
-    _end_server(config, _HAND_OVER)
+    _end_server(config, HAND_OVER)
     return start(config)
 
 
@@ -135,7 +85,7 @@ def status(config: Config) -> DaemonStatus:
     missing = tuple(HostRuntime(config).missing())
     pid = _server_pid(config)
     try:
-        record = json.loads(_record(config).read_text()) if pid else None
+        record = json.loads(record_path(config).read_text()) if pid else None
     except (OSError, ValueError):
         record = None
     if record is None or record["pid"] != pid:
@@ -143,108 +93,18 @@ def status(config: Config) -> DaemonStatus:
     return DaemonStatus(True, pid, record["ssh"], record["http"], record["since"], missing)
 
 
-@contextmanager
-def _only_server(config: Config) -> Iterator[None]:
-    """One server per state directory. The lock file holds its pid, for the refusal and for `stop`."""
-    path = _lock(config)
-    with locks.held(path, wait=False) as mine:
-        if not mine:
-            raise Conflict(
-                f"A server (pid {path.read_text().strip()}) already runs on {config.home}.",
-                "Stop it first: gitpaas stop. Or give this one a GITPAAS_HOME of its own.",
-            )
-        path.write_text(f"{os.getpid()}\n")
-        yield
+def lock_path(config: Config) -> Path:
+    """Held by the server for as long as it lives; its pid is in it."""
+    return config.locks / "server"
 
 
-@contextmanager
-def _loops(
-    platform: Platform, reconciler: Reconciler, check_router: Callable[[], None], stopping: threading.Event
-) -> Iterator[None]:
-    """Threads that keep things as intended, until the body ends."""
-    collector = logs.Collector(platform.config, platform.runtime.running)
-    work: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
-        "reconcile": (reconciler.run_once, lambda: platform.runtime.wait_for_exit(_TICK)),
-        "router": (check_router, lambda: stopping.wait(0.2)),
-        "logs": (collector.collect_once, lambda: stopping.wait(0.2)),
-    }
-    threads = [
-        threading.Thread(target=_repeat, args=(name, *steps, stopping), name=name, daemon=True)
-        for name, steps in work.items()
-    ]
-    with closing(_wake_socket(platform.config)) as poke:
-        threads.append(
-            threading.Thread(target=_pass_on, args=(poke, platform.runtime.wake, stopping), name="wake", daemon=True)
-        )
-        for thread in threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            stopping.set()
-            platform.runtime.wake()
-            for thread in threads:
-                thread.join(timeout=5)
-
-
-def _repeat(name: str, step: Callable[[], object], pause: Callable[[], object], stopping: threading.Event) -> None:
-    """A round that fails is logged; the next one comes all the same."""
-    while not stopping.is_set():
-        try:
-            step()
-        except Exception:
-            _log.exception("%s failed", name)
-            stopping.wait(1)
-        pause()
-
-
-def _wake_socket(config: Config) -> socket.socket:
-    path = config.run / "wake"
-    path.unlink(missing_ok=True)
-    poke = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    poke.bind(str(path))
-    poke.settimeout(0.5)
-    return poke
-
-
-def _pass_on(poke: socket.socket, wake: Callable[[], None], stopping: threading.Event) -> None:
-    while not stopping.is_set():
-        with suppress(TimeoutError):
-            poke.recv(16)
-            wake()
-
-
-def _announce(config: Config, ssh_port: int) -> Path:
-    """Both doors are open: say so on stdout, and in a record for `status`."""
-    ssh, http = f"{config.bind}:{ssh_port}", f"{config.bind}:{config.http_port}"
-    record = {"pid": os.getpid(), "ssh": ssh, "http": http, "since": time.time()}
-    path = _record(config)
-    fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps(record))
-    fresh.rename(path)
-    sys.stdout.write(f"ready ssh={ssh} http={http}\n")
-    sys.stdout.flush()
-    return path
-
-
-def _refresh_hooks(platform: Platform) -> None:
-    """Repositories find this program even after it moved or was upgraded."""
-    with platform.store.session():
-        for app in App.select(App.name):
-            path = platform.config.repository(app.name)
-            if path.exists() and not repository.hook_is_current(path):
-                repository.install_hook(path, platform.config.home)
-
-
-def _log_to_stderr(config: Config) -> None:
-    level = getattr(logging, config.log_level.upper(), logging.INFO)
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
-    logging.getLogger("paramiko").setLevel(logging.CRITICAL if level > logging.DEBUG else logging.DEBUG)
-    logging.getLogger("dulwich").setLevel(logging.WARNING)
+def record_path(config: Config) -> Path:
+    """Where a server that is ready says where it listens."""
+    return config.run / "server.json"
 
 
 def _server_pid(config: Config) -> int | None:
-    path = _lock(config)
+    path = lock_path(config)
     if not path.exists() or not locks.is_held(path):
         return None
     with suppress(OSError, ValueError):
@@ -264,7 +124,7 @@ def _end_server(config: Config, number: signal.Signals) -> bool:
 
 def _await_end(config: Config, pid: int) -> None:
     deadline = time.monotonic() + _GOODBYE
-    while locks.is_held(_lock(config)):
+    while locks.is_held(lock_path(config)):
         if time.monotonic() > deadline:
             raise GitpaasError(f"The server (pid {pid}) has not ended within {_GOODBYE:.0f} s.")
         time.sleep(0.05)
@@ -282,11 +142,3 @@ def _stop_instances(config: Config) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-
-
-def _lock(config: Config) -> Path:
-    return config.locks / "server"
-
-
-def _record(config: Config) -> Path:
-    return config.run / "server.json"

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 @command("serve", role="admin", local=True)
 def serve(call: Call) -> None:
     """Run the server in the foreground; it prints `ready ssh=HOST:PORT http=HOST:PORT` when both accept."""
-    from gitpaas import daemon
+    from gitpaas import serve as server
     from gitpaas.commands import execute
 
-    daemon.serve(call.config, lambda platform, argv, actor, console: execute(platform, list(argv), actor, console))
+    server.serve(call.config, lambda platform, argv, actor, console: execute(platform, list(argv), actor, console))
 
 
 @command("start", role="admin", local=True)

@@ -1,0 +1,168 @@
+"""The server: SSH, router, reconcile and log collection in one process, until it is told to end."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
+
+from gitpaas import daemon, locks, logs, ports, repository
+from gitpaas.config import Config
+from gitpaas.errors import Conflict
+from gitpaas.output import Console
+from gitpaas.platform import Platform, build_platform
+from gitpaas.reconcile import Reconciler
+from gitpaas.store import App
+from gitpaas.values import Actor
+
+_log = logging.getLogger(__name__)
+
+_TICK = 1.0  # seconds between two looks at everything
+
+Execute = Callable[[Platform, Sequence[str], Actor, Console], int]
+
+
+def serve(config: Config, execute: Execute) -> None:
+    """Run in the foreground until SIGTERM or SIGINT. Apps keep running afterwards; the router stops with the server.
+
+    SIGUSR1 ends the server alone: the router goes on, and the next server takes it over."""
+    from gitpaas.router.process import CaddyProcess
+    from gitpaas.ssh.server import SshServer
+
+    stopping = threading.Event()
+    received: list[int] = []
+
+    def end(number: int, _frame: object) -> None:
+        received.append(number)
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT, daemon.HAND_OVER):
+        signal.signal(number, end)
+    with ExitStack() as stack:
+        platform = build_platform(config)
+        stack.enter_context(_only_server(config))
+        stack.callback(platform.store.close)
+        _log_to_stderr(config)
+        _refresh_hooks(platform)
+        ports.require(config.bind, config.ssh_port, "GITPAAS_SSH_PORT")
+        reconciler = Reconciler(platform, lambda app, text: logs.platform_line(config, app, text))
+        reconciler.run_once()
+        caddy = CaddyProcess(config)
+        caddy.start()
+        stack.callback(lambda: None if daemon.HAND_OVER in received else caddy.stop())
+        ssh = SshServer(platform, lambda argv, actor, console: execute(platform, argv, actor, console))
+        ssh.start()
+        stack.callback(ssh.stop)
+        stack.enter_context(_loops(platform, reconciler, caddy.check, stopping))
+        record = _announce(config, ssh.port)
+        stack.callback(record.unlink, missing_ok=True)
+        stopping.wait()
+        _log.info("stopping; apps keep running")
+
+
+@contextmanager
+def _only_server(config: Config) -> Iterator[None]:
+    """One server per state directory. The lock file holds its pid, for the refusal and for `stop`."""
+    path = daemon.lock_path(config)
+    with locks.held(path, wait=False) as mine:
+        if not mine:
+            raise Conflict(
+                f"A server (pid {path.read_text().strip()}) already runs on {config.home}.",
+                "Stop it first: gitpaas stop. Or give this one a GITPAAS_HOME of its own.",
+            )
+        path.write_text(f"{os.getpid()}\n")
+        yield
+
+
+@contextmanager
+def _loops(
+    platform: Platform, reconciler: Reconciler, check_router: Callable[[], None], stopping: threading.Event
+) -> Iterator[None]:
+    """Threads that keep things as intended, until the body ends."""
+    collector = logs.Collector(platform.config, platform.runtime.running)
+    work: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
+        "reconcile": (reconciler.run_once, lambda: platform.runtime.wait_for_exit(_TICK)),
+        "router": (check_router, lambda: stopping.wait(0.2)),
+        "logs": (collector.collect_once, lambda: stopping.wait(0.2)),
+    }
+    threads = [
+        threading.Thread(target=_repeat, args=(name, *steps, stopping), name=name, daemon=True)
+        for name, steps in work.items()
+    ]
+    with closing(_wake_socket(platform.config)) as poke:
+        threads.append(
+            threading.Thread(target=_pass_on, args=(poke, platform.runtime.wake, stopping), name="wake", daemon=True)
+        )
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            stopping.set()
+            platform.runtime.wake()
+            for thread in threads:
+                thread.join(timeout=5)
+
+
+def _repeat(name: str, step: Callable[[], object], pause: Callable[[], object], stopping: threading.Event) -> None:
+    """A round that fails is logged; the next one comes all the same."""
+    while not stopping.is_set():
+        try:
+            step()
+        except Exception:
+            _log.exception("%s failed", name)
+            stopping.wait(1)
+        pause()
+
+
+def _wake_socket(config: Config) -> socket.socket:
+    path = config.run / "wake"
+    path.unlink(missing_ok=True)
+    poke = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    poke.bind(str(path))
+    poke.settimeout(0.5)
+    return poke
+
+
+def _pass_on(poke: socket.socket, wake: Callable[[], None], stopping: threading.Event) -> None:
+    while not stopping.is_set():
+        with suppress(TimeoutError):
+            poke.recv(16)
+            wake()
+
+
+def _announce(config: Config, ssh_port: int) -> Path:
+    """Both doors are open: say so on stdout, and in a record for `status`."""
+    ssh, http = f"{config.bind}:{ssh_port}", f"{config.bind}:{config.http_port}"
+    record = {"pid": os.getpid(), "ssh": ssh, "http": http, "since": time.time()}
+    path = daemon.record_path(config)
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(record))
+    fresh.rename(path)
+    sys.stdout.write(f"ready ssh={ssh} http={http}\n")
+    sys.stdout.flush()
+    return path
+
+
+def _refresh_hooks(platform: Platform) -> None:
+    """Repositories find this program even after it moved or was upgraded."""
+    with platform.store.session():
+        for app in App.select(App.name):
+            path = platform.config.repository(app.name)
+            if path.exists() and not repository.hook_is_current(path):
+                repository.install_hook(path, platform.config.home)
+
+
+def _log_to_stderr(config: Config) -> None:
+    level = getattr(logging, config.log_level.upper(), logging.INFO)
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    logging.getLogger("paramiko").setLevel(logging.CRITICAL if level > logging.DEBUG else logging.DEBUG)
+    logging.getLogger("dulwich").setLevel(logging.WARNING)
