@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import difflib
 import os
-import shutil
 from collections.abc import Sequence
 
-from gitpaas import linux, locks, logs, repository
+from gitpaas import linux, locks, logs, repository, shell, tree
 from gitpaas.config import Config
 from gitpaas.errors import Conflict, NotAllowed, NotFound
 from gitpaas.platform import Platform
@@ -106,12 +105,11 @@ def hand_over(path: os.PathLike[str], user: int | None) -> None:
     if user is None:
         return
     os.chown(path, user, user)
-    for folder, names, files in os.walk(path):
-        for name in (*names, *files):
-            os.chown(os.path.join(folder, name), user, user, follow_symlinks=False)  # noqa: PTH118  (hot loop)
+    for entry in tree.everything(path):
+        os.chown(entry.path, user, user, follow_symlinks=False)
 
 
 def _remove_files(config: Config, name: str) -> None:
     for path in (config.repository(name), config.slugs(name), config.cache(name)):
-        shutil.rmtree(path, ignore_errors=True)
+        shell.remove(path)
     logs.remove(config, name)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gitpaas import linux, locks, releases
+from gitpaas import linux, locks, releases, shell
 from gitpaas.platform import Platform
 from gitpaas.store import App, Build, Release
 
@@ -21,7 +20,7 @@ def removed_unless_live(platform: Platform, app: App, build: Build) -> Iterator[
         yield
     except BaseException:
         if releases.made_by(build) is None:
-            shutil.rmtree(platform.config.slug(app.name, build.id), ignore_errors=True)
+            shell.remove(platform.config.slug(app.name, build.id))
         raise
 
 
@@ -57,7 +56,7 @@ def _prune(platform: Platform, app: App) -> None:
     slugs |= {str(platform.config.slug(app.name, build.id)) for build in releases.unfinished(app)}
     for slug in there:
         if str(slug) not in slugs:
-            shutil.rmtree(slug, ignore_errors=True)
+            shell.remove(slug)
     from gitpaas.builders import layers  # late: the server loads no builders
 
     layers.prune(

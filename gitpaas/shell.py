@@ -83,6 +83,15 @@ def capture(
     return output
 
 
+def remove(path: Path) -> bool:
+    """Remove a directory and whatever somebody else has put into it: no link is followed, no depth is too deep, while
+    shutil.rmtree ends in a RecursionError where app code has made a thousand levels. Whether it is gone."""
+    if os.path.lexists(path):
+        with suppress(OSError):
+            subprocess.run(["rm", "-rf", "--", path], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    return not os.path.lexists(path)
+
+
 def exit_code(returncode: int) -> int:
     """subprocess's -9 as the shell's 137."""
     return 128 - returncode if returncode < 0 else returncode

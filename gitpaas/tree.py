@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from gitpaas.errors import BuildFailed
@@ -53,6 +55,17 @@ def has_file(tree: Path, name: str) -> bool:
         return path.is_file() and path.resolve().is_relative_to(tree.resolve())
     except (OSError, RuntimeError):
         return False
+
+
+def everything(tree: str | os.PathLike[str]) -> Iterator[os.DirEntry[str]]:
+    """All that is in a tree, directories before what is in them, however deep. No link is followed."""
+    waiting = [os.fspath(tree)]
+    while waiting:
+        with suppress(OSError), os.scandir(waiting.pop()) as entries:  # gone meanwhile, or deeper than a path can say
+            for entry in entries:
+                yield entry
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
 
 
 def _place(held: int, path: Path) -> Path:

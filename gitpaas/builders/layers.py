@@ -9,11 +9,11 @@ there by name cannot be a link to somewhere else.
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from gitpaas import locks
+from gitpaas import locks, shell
+from gitpaas.errors import GitpaasError
 from gitpaas.values import Secret
 
 _SPARE = 2  # unused layers that stay: a branch and back again installs nothing
@@ -74,5 +74,5 @@ def _paths(cache: Path, name: str) -> tuple[Path, Path]:
 
 
 def _remove(layer: Path) -> None:
-    if layer.exists():
-        shutil.rmtree(layer)
+    if not shell.remove(layer):
+        raise GitpaasError(f"{layer} cannot be removed", "Look at the server's disk, then push again.")

@@ -8,10 +8,10 @@ project itself when pyproject.toml makes it a package: that one goes, without it
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from gitpaas import shell
 from gitpaas.builders import interpreter, layers, python_deps, toolchain
 from gitpaas.builders.interpreter import Interpreter
 from gitpaas.builders.python_deps import Dependencies
@@ -62,7 +62,7 @@ def _clear(shop: Workshop) -> None:
         committed.unlink()
     elif committed.is_dir():
         shop.out.warn("The repository has a .venv directory; it is replaced. Add .venv to .gitignore.")
-        shutil.rmtree(committed)
+        shell.remove(committed)
 
 
 @dataclass(frozen=True)

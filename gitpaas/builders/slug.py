@@ -13,12 +13,13 @@ process that the leading kind finds, or else start.sh.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 from gitpaas import procfile
+from gitpaas import tree as trees
 from gitpaas.builders import node, plain, python, static
 from gitpaas.builders.python_start import may_start
 from gitpaas.builders.workshop import Built, Workshop
@@ -143,7 +144,7 @@ def _environment(shop: Workshop, built: list[Built]) -> dict[str, str]:
 def _size(tree: Path) -> int:
     """Bytes of the slug on the disk."""
     total = 0
-    for folder, _, files in os.walk(tree):
-        for file in files:
-            total += os.lstat(os.path.join(folder, file)).st_size  # noqa: PTH118  (hot loop)
+    for entry in trees.everything(tree):
+        with suppress(FileNotFoundError):
+            total += 0 if entry.is_dir(follow_symlinks=False) else entry.stat(follow_symlinks=False).st_size
     return total

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -214,7 +213,7 @@ class HostRuntime:
             end_all(self._process(record, boot), record.cgroup, f"{MARK}={record.id}", grace)
         if record.cgroup:
             record.cgroup.remove()
-        shutil.rmtree(self._scratch(record), ignore_errors=True)
+        shell.remove(self._scratch(record))
         self._records.remove(record)
 
     def _scratch(self, record: Record) -> Path:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from instances import UID, Host, host, output, python
 
-from gitpaas import linux, shell
+from gitpaas import apps, linux, shell
 from gitpaas import tree as trees
 from gitpaas.config import Config
 from gitpaas.errors import BuildFailed
@@ -38,6 +39,15 @@ while True:
     ctypes.CDLL(None).renameat2(-100, b"d", -100, b"evil", 2)  # RENAME_EXCHANGE
 """
 
+# Deeper than Python's recursion goes, and deeper than a path can be long.
+DIG = """
+import os
+for i in range(3000):
+    os.mkdir("deep")
+    os.chdir("deep")
+open("bottom", "w").close()
+"""
+
 
 @pytest.fixture
 def there(config: Config) -> Iterator[Host]:
@@ -63,3 +73,38 @@ def test_a_running_instance_cannot_make_root_read_through_a_link_it_swaps_in(the
             seen.add(error.message.encode())
     assert seen <= {b"harmless", b"Procfile is a link that leaves the repository", None}
     assert len(seen) > 1  # it did swap
+
+
+def test_an_instance_cannot_dig_so_deep_that_it_cannot_be_removed(there: Host) -> None:
+    in_tmp = there.start(python(f"import os; os.chdir('/tmp'){DIG}"))
+    in_app = there.start(python(DIG))
+    for instance in (in_tmp, in_app):
+        assert there.ended(instance).exit_code == 0
+        there.runtime.stop(instance, grace=0)
+    assert there.traces() == []
+
+
+def test_a_build_cannot_dig_so_deep_that_it_cannot_be_weighed_and_removed(there: Host, tmp_path: Path) -> None:
+    tree, kept = there.slug("tree"), tmp_path / "kept"
+    os.chown(tree, UID, UID)
+    kept.write_text("kept")
+    (tree / "link").symlink_to(tmp_path)
+    sandbox = linux.Sandbox(UID, tree, writable=True, mounts=there.spec("").artifact.mounts)
+    step = linux.confine(["/bin/sh", "-c", python(DIG)], sandbox)
+    assert shell.run(step, env={}, timeout=20).code == 0
+    assert sum(1 for _ in trees.everything(tree)) > 500
+    assert shell.remove(tree)
+    assert not tree.exists()
+    assert kept.read_text() == "kept"
+
+
+def test_a_pushed_tree_of_many_levels_is_handed_over_whole(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    deepest = tree.joinpath(*["a"] * 1500)
+    shell.capture(["mkdir", "-p", str(deepest)])
+    (deepest / "link").symlink_to("/etc/passwd")
+    apps.hand_over(tree, UID)
+    assert (deepest / "link").lstat().st_uid == UID
+    assert deepest.stat().st_gid == UID
+    assert Path("/etc/passwd").stat().st_uid == 0
+    assert shell.remove(tree)
