@@ -26,7 +26,7 @@ class Client(Protocol):
     def interrupt(self, on: bool) -> None: ...
 
     def tell(self, data: bytes) -> None:
-        """Lines for the person who pushes. OSError or EOFError when nobody takes them."""
+        """Lines for the person who pushes. EOFError when nobody takes them."""
 
     def keep_alive(self) -> None: ...
 
@@ -42,9 +42,9 @@ def run_hook(start: Callable[[], subprocess.Popen[bytes]], client: Client, orpha
         return _FAILED
     try:
         _hand_on(process, client)
-    except (OSError, EOFError) as error:
+    except EOFError:
         orphans.adopt(process)
-        raise EOFError from error
+        raise
     finally:
         cast(IO[bytes], process.stdout).close()
     code = process.wait()

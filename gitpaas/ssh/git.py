@@ -11,6 +11,7 @@ from gitpaas.errors import GitpaasError, NotAllowed, NotFound, UsageError
 from gitpaas.ssh import upload
 from gitpaas.ssh.receive import PushHandler
 from gitpaas.ssh.services import Services
+from gitpaas.ssh.tidy import tidy
 from gitpaas.ssh.wire import Wire
 from gitpaas.values import Actor, app_name
 
@@ -44,6 +45,7 @@ def _receive(channel: Channel, app: str, actor: Actor, services: Services) -> in
     try:
         PushHandler(wire, app, actor, services).handle()
         wire.flush()
+        tidy(services.config.repository(app))
     except HangupException as error:
         raise EOFError from error
     except GitProtocolError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from gitpaas.ssh.refs import Verdicts
 from gitpaas.ssh.services import Services
 from gitpaas.ssh.shallow import extend_shallow, read_shallow
 from gitpaas.values import RECEIVE_REASONS, Actor
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,12 @@ def take(push: Push, client: Client, services: Services) -> Report:
         reason = "not allowed" if isinstance(error, NotAllowed) else "refused"
         return Report("ok", [(move, reason) for move in push.moves])
     verdicts = refs.judge_names(push.moves) | _protect(push, services)
-    if problem := _store(push, verdicts, client, services):
+    try:
+        problem = _store(push, verdicts, client, services)
+    except OSError as error:
+        _log.exception("%s: cannot store a push", push.app)
+        problem = f"the server cannot store it: {error.strerror}"
+    if problem:
         _warn(client, f"The push was refused: {problem}")
         return Report(problem, [(move, "unpacker error") for move in push.moves])
     _move(push, verdicts, services)

@@ -33,6 +33,7 @@ from tests.e2e.world import World, free_port
 
 RESULTS = Path("bench-results")
 SSHD = shutil.which("sshd", path=os.defpath + ":/usr/sbin:/usr/local/sbin")
+LINES = 120  # of a file
 BRANCH = "main:refs/heads/bench"
 
 
@@ -58,9 +59,9 @@ class Figures:
 
 SIZES = (
     Size("5 small files", 15, 0.3, lambda path: write_history(path, commits=1, files=5)),
-    Size("1.9 k objects", 7, 0.6, lambda path: write_history(path, commits=315, files=60)),
-    Size("10 k objects", 5, 0.8, lambda path: write_history(path, commits=1660, files=200)),
-    Size("60 k objects", 3, 0.7, lambda path: write_history(path, commits=9950, files=600), big=True),
+    Size("1.9 k objects", 7, 0.6, lambda path: write_history(path, commits=235, files=60)),
+    Size("10 k objects", 5, 0.8, lambda path: write_history(path, commits=1270, files=200)),
+    Size("60 k objects", 3, 0.7, lambda path: write_history(path, commits=7600, files=600), big=True),
     Size("one 500 MB file", 3, 0.4, lambda path: write_random(path, 500_000_000), big=True),
 )
 
@@ -212,11 +213,15 @@ def wait_for_port(port: int) -> None:
 
 
 def write_history(path: Path, *, commits: int, files: int) -> None:
-    """Commits that each change two text files in nested folders, the same ones in every run."""
+    """Commits that each change six lines of two text files in nested folders, the same ones in every run."""
     chance = random.Random(f"{commits} {files}")
     words = ["".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=chance.randint(2, 9))) for _ in range(2000)]
-    names = [f"dir{number % 7}/sub{number % 31}/file{number}.txt" for number in range(files)]
-    texts = {name: [" ".join(chance.choices(words, k=9)) for _ in range(60)] for name in names}
+
+    def sentence() -> str:
+        return " ".join(chance.choices(words, k=9))
+
+    names = [f"dir{number % 8}/sub{number % 3}/file{number}.txt" for number in range(files)]
+    texts = {name: [sentence() for _ in range(LINES)] for name in names}
 
     def blob(name: str) -> str:
         return "\n".join(texts[name]) + "\n"
@@ -226,7 +231,8 @@ def write_history(path: Path, *, commits: int, files: int) -> None:
             changed = names if number == 0 else chance.sample(names, 2)
             yield f"commit refs/heads/main\ncommitter A <a@example.com> {1700000000 + number} +0000\ndata 3\none\n"
             for name in changed:
-                texts[name][chance.randrange(60)] = " ".join(chance.choices(words, k=9))
+                for _ in range(6):
+                    texts[name][chance.randrange(LINES)] = sentence()
                 yield f"M 100644 inline {name}\ndata {len(blob(name))}\n{blob(name)}\n"
 
     import_into(path, (text.encode() for text in lines()))

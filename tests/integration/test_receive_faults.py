@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -160,6 +162,41 @@ def bomb(entries, offsets):
             body += back
         body += zlib.compress(data)
     return body + hashlib.sha1(body).digest()
+
+
+def test_a_full_disk_is_said_in_words_and_the_next_push_works(door, work, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("gitpaas.ssh.ingest.tempfile.mkdtemp", full)
+        done = work.push("main").failed(1)
+
+    assert "No space left on device" in done.err
+    assert "(unpacker error)" in done.err
+    work.push("main").ok()
+
+
+@pytest.mark.needs("root")
+def test_a_disk_that_fills_up_during_a_push_leaves_nothing_behind(door, work):
+    work.push("main").ok()
+    objects, kept = door.repository() / "objects", door.desk / "kept"
+    shutil.copytree(objects, kept)
+    run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", objects]).ok()
+    try:
+        shutil.copytree(kept, objects, dirs_exist_ok=True)
+        (work.path / "random").write_bytes(os.urandom(10_000_000))
+        work.commit("too much")
+
+        done = work.push("main").failed(1)
+
+        assert "No space left on device" in done.err
+        assert door.leftovers() == []
+        work.git("reset", "-q", "--hard", "HEAD~1").ok()
+        work.commit("two")
+        work.push("main").ok()
+    finally:
+        run(["umount", objects]).ok()
 
 
 def test_a_pack_larger_than_the_limit_is_refused_in_words(open_door):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gitpaas import repository
+from tests.integration.conftest import eventually, run
 
 pytestmark = [pytest.mark.needs("git"), pytest.mark.needs("ssh")]
 
@@ -251,6 +252,24 @@ def test_a_commit_held_for_a_failed_build_is_not_sent_twice(door, work):
     done = work.push("--progress", "main").failed(1)
 
     assert "Total 0" in done.err
+
+
+def test_many_small_packs_are_packed_anew(door, work):
+    work.push("main:first").ok()
+    store = door.repository() / "objects" / "pack"
+    for number in range(55):
+        blob = run(["git", f"--git-dir={door.repository()}", "hash-object", "-w", "--stdin"], stdin=f"{number}").out
+        argv = ["git", f"--git-dir={door.repository()}", "pack-objects", "-q", str(store / "pack")]
+        run(argv, stdin=blob).ok()
+        repository.git(door.repository(), "update-ref", f"refs/tags/t{number}", blob.strip())
+    assert len(list(store.glob("*.pack"))) > 50
+
+    work.commit("two")
+    work.push("main:second").ok()
+
+    eventually(lambda: len(list(store.glob("*.pack"))) <= 2)
+    eventually(lambda: not (door.repository() / "gc.pid").exists())
+    door.fsck()
 
 
 def test_hidden_refs_are_shown_to_nobody(door, work):
