@@ -34,6 +34,13 @@ def is_held(path: Path) -> bool:
         os.close(fd)
 
 
+def sweep(folder: Path) -> None:
+    """Remove the lock files that nobody holds. For who makes sure that nobody takes one of them just now."""
+    for path in folder.iterdir():
+        if not is_held(path):
+            path.unlink(missing_ok=True)
+
+
 def _lock(fd: int, kind: int, wait: bool) -> bool:
     try:
         fcntl.flock(fd, kind if wait else kind | fcntl.LOCK_NB)

@@ -43,7 +43,7 @@ def ticket(platform: Platform, app: App, commit: str, moves: Sequence[Move], act
             )
             lock = platform.config.build_lock(build.id)
             stack.enter_context(locks.held(lock))
-            stack.callback(lock.unlink, missing_ok=True)
+            locks.sweep(lock.parent)
         retention.forget_builds(platform, app)
         repository.hold(path, build.id, commit)
         yield build
@@ -74,7 +74,6 @@ def bury_dead(platform: Platform, app: App) -> None:
             continue
         retention.end_orphan(platform.config.slug(app.name, build.id))
         close(platform, build, "failed", "The process that ran this build was killed.")
-        platform.config.build_lock(build.id).unlink(missing_ok=True)
         retention.prune(platform, app)
 
 

@@ -76,15 +76,16 @@ class Flow:
     def app(self) -> App:
         return App.get(App.name == "hello")
 
-    def commit(self, procfile: str = WEB, **files: str) -> str:
-        """A commit on what main is now: a web server of a few lines, and `files` (first_py: run before it listens)."""
+    def commit(self, procfile: str = WEB, parent: str | None = None, **files: str) -> str:
+        """A commit on `parent` (main): a web server of a few lines, and `files` (first_py: run before it listens)."""
         path = self.config.repository("hello")
         entries = []
         for name, text in {"Procfile": procfile, "serve.txt": SERVER, **files}.items():
             blob = repository.git(path, "hash-object", "-w", "--stdin", stdin=textwrap.dedent(text).encode()).strip()
             entries.append(f"100644 blob {blob}\t{name.replace('_', '.')}\n")
         tree = repository.git(path, "mktree", stdin="".join(sorted(entries)).encode()).strip()
-        parents = ["-p", parent] if (parent := self.ref(MAIN)) else []
+        base = parent or self.ref(MAIN)
+        parents = ["-p", base] if base else []
         who = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
         return repository.git(path, *who, "commit-tree", tree, *parents, "-m", "change").strip()
 
@@ -146,7 +147,7 @@ class Flow:
     def process(self, code: str) -> subprocess.Popen[str]:
         """Another process of the same state directory, in which `flow` is this and SIGTERM is the deploy's."""
         script = "import sys; sys.path[:0] = {path!r}\nimport os, signal, time\nfrom gitpaas.config import load\n"
-        script += "from gitpaas import *\nimport flow as flows\nwith flows.opened(load({environ!r})) as flow:\n{code}"
+        script += "import flow as flows\nwith flows.opened(load({environ!r})) as flow:\n{code}"
         text = script.format(
             path=sys.path, environ=dict(self.config.environ), code=textwrap.indent(textwrap.dedent(code), "    ")
         )

@@ -7,11 +7,11 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Condition, Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
-from gitpaas.errors import UsageError
+from gitpaas.errors import GitpaasError, UsageError
 from gitpaas.repository import Move
 from gitpaas.values import ROLES, Actor, Role, app_name, object_id
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gitpaas import receive as room
 
 _FAREWELL = 5.0  # seconds a slow reader gets for the last lines
+_BACKLOG = 4 * 1024 * 1024  # bytes kept for a reader who has stalled; the build's log has all of it
 
 
 @command("receive", role="admin", local=True, hidden=True)
@@ -26,14 +27,25 @@ def receive(call: Call) -> int:
     """Deploy a push. Git's hook calls this with "old new ref" lines on standard input."""
     from gitpaas import receive as room
 
-    for number in (signal.SIGHUP, signal.SIGPIPE, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)  # the one who pushed may leave; the deploy goes on
+    heed()
     push = read_push(call.config.environ, call.console.read())
     client = DetachedSink(call.console.out)
     try:
         return room.receive(call.platform, push, client)
     finally:
         client.close()
+
+
+def heed() -> None:
+    """The one who pushed may leave, the deploy goes on; SIGTERM ends it, and it takes back what it has begun."""
+    for number in (signal.SIGHUP, signal.SIGPIPE, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end)
+
+
+def _end(_number: int, _frame: object) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough, and the taking back is not to be disturbed
+    raise GitpaasError("The deploy was ended by a signal (SIGTERM)", "Push again.")
 
 
 def read_push(environ: Mapping[str, str], lines: bytes) -> room.Push:
@@ -74,6 +86,7 @@ class DetachedSink:
     def __init__(self, out: Callable[[str], None]) -> None:
         self._out = out
         self._waiting: deque[bytes] = deque()
+        self._size = 0
         self._change = Condition()
         self._closed = False
         self._thread = Thread(target=self._pass_on, name="client", daemon=True)
@@ -83,6 +96,8 @@ class DetachedSink:
         with self._change:
             if not self._closed:
                 self._waiting.append(data)
+                self._size += len(data)
+                self._drop()
                 self._change.notify()
 
     def close(self) -> None:
@@ -107,7 +122,13 @@ class DetachedSink:
             self._change.wait_for(lambda: self._waiting or self._closed)
             data = b"".join(self._waiting)
             self._waiting.clear()
+            self._size = 0
             return data or None
+
+    def _drop(self) -> None:
+        """The oldest of what nobody reads."""
+        while self._size > _BACKLOG and len(self._waiting) > 1:
+            self._size -= len(self._waiting.popleft())
 
 
 COMMANDS = (receive,)

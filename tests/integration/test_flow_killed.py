@@ -1,0 +1,169 @@
+"""A deploy killed at any step: reconcile mends it. Live and its branch moved, or not live and nothing left of it."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import flow as flows
+import pytest
+from flow import ALICE, MAIN, WEB, Flow
+
+from gitpaas import deploy, queue, releases, retention
+from gitpaas.config import Config
+from gitpaas.store import Build, Release
+
+RELEASE_AND_WEB = f"release: echo phase\n{WEB}"
+
+# The step, and whether the new release is live when the process dies right before or right after it.
+STEPS = [
+    ("repository.hold", False, False),
+    ("building.build_artifact", False, False),
+    ("releases.create", False, False),
+    ("releases.run_release_phase", False, False),
+    ("rollout.roll_out", False, True),
+    ("rollout.start_all", False, False),
+    ("rollout.await_healthy", False, False),
+    ("releases.make_live", False, True),
+    ("rollout.point", True, True),
+    ("queue.publish", True, True),
+    ("repository.move", True, True),
+    ("repository.let_go", True, True),
+    ("queue.finish", True, True),
+]
+MOMENTS = [(step, when, live) for step, *lives in STEPS for when, live in zip(("before", "after"), lives, strict=True)]
+
+DIE = """
+import gitpaas.building, gitpaas.receive
+module, name = {step!r}.split(".")
+module = getattr(gitpaas, module)
+real = getattr(module, name)
+def dies(*given, **more):
+    if {when!r} == "after":
+        real(*given, **more)
+    os.kill(os.getpid(), signal.{signal})
+    time.sleep(5)
+setattr(module, name, dies)
+flow.push({commit!r})
+"""
+
+
+@pytest.fixture
+def flow(config: Config) -> Iterator[Flow]:
+    with flows.fresh(config) as made:
+        yield made
+
+
+def pushed_and_killed(flow: Flow, commit: str, step: str, when: str) -> None:
+    dying = flow.process(DIE.format(step=step, when=when, signal="SIGKILL", commit=commit))
+    dying.communicate(timeout=30)
+    assert dying.returncode == -signal.SIGKILL
+
+
+def is_whole(flow: Flow) -> None:
+    """What is intended, what runs, what is routed, the branch and the records all say the same; nothing is left."""
+    live = flow.live
+    flow.reconcile(lambda: flow.labels() == [f"web.1 v{live.number}"] and flow.routed_releases() == {live.number})
+    assert flow.ref(MAIN) == live.commit
+    assert flow.held() == ""
+    assert not Build.select().where(Build.finished_at.is_null()).exists()
+    assert not Release.select().where(Release.status == "pending").exists()
+    retention.prune(flow.platform, flow.app)  # once more: what has ended since keeps nothing any more
+    kept = {releases.artifact(r).reference for r in Release.select().where(Release.status == "live")}
+    assert {str(path) for path in flow.config.slugs("hello").iterdir()} == kept
+    assert len(list((flow.config.locks / "builds").iterdir())) == 1
+
+
+@pytest.mark.parametrize(("step", "when", "live"), MOMENTS)
+def test_killed(flow: Flow, step: str, when: str, live: bool) -> None:
+    flow.deploy(RELEASE_AND_WEB)
+    fresh = flow.commit(RELEASE_AND_WEB)
+
+    pushed_and_killed(flow, fresh, step, when)
+
+    flow.reconcile(lambda: flow.last_build().finished_at)
+    assert flow.last_build().status == ("live" if live else "failed"), flow.last_build().error
+    assert (flow.live.commit == fresh) == live
+    is_whole(flow)
+    assert flow.deploy().number > 1
+    is_whole(flow)
+
+
+def test_killed_without_a_server_the_next_push_finds_it_done(flow: Flow) -> None:
+    flow.deploy()
+    fresh = flow.commit()
+    pushed_and_killed(flow, fresh, "queue.publish", "before")
+    assert flow.ref(MAIN) != fresh
+
+    newer = flow.commit(parent=fresh)
+    assert flow.push(newer) == 0
+
+    assert flow.ref(MAIN) == newer
+    assert [build.status for build in Build.select()] == ["live"] * 3
+    is_whole(flow)
+
+
+@pytest.mark.parametrize("step", ["releases.copy", "rollout.start_all", "rollout.await_healthy"])
+def test_killed_change_of_config_is_no_release_for_ever_pending(flow: Flow, step: str) -> None:
+    flow.deploy()
+    change = "gitpaas.deploy.set_config(flow.platform, flow.app, dict(A='1'), flows.ALICE, flow.out)"
+    code = DIE.replace("flow.push({commit!r})", change)
+    dying = flow.process(code.format(step=step, when="after", signal="SIGKILL"))
+    dying.communicate(timeout=30)
+    assert dying.returncode == -signal.SIGKILL
+
+    flow.reconcile(lambda: flow.labels() == ["web.1 v1"])
+    assert flow.routed_releases() == {1}
+    assert deploy.set_config(flow.platform, flow.app, {"B": "2"}, ALICE, flow.out)
+    assert [r.status for r in Release.select().order_by(Release.number)] == ["live", "failed", "live"]
+    is_whole(flow)
+
+
+def test_build_that_ends_while_it_is_looked_at_keeps_its_own_words(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    with queue.ticket(flow.platform, flow.app, flow.commit(), [], ALICE) as build:
+        stale = Build.get_by_id(build.id)
+        queue.finish(flow.platform, build, "failed", "pip exited with 1")
+    monkeypatch.setattr(queue, "unfinished", lambda _: [stale])
+    queue.bury_dead(flow.platform, flow.app)
+    assert Build.get_by_id(build.id).error == "pip exited with 1"
+
+
+def test_locks_of_builds_that_ended_go_with_the_next(flow: Flow) -> None:
+    for _ in range(3):
+        flow.deploy()
+    assert not queue.is_alive(flow.platform, Build.get_by_id(1))
+    assert [path.name for path in (flow.config.locks / "builds").iterdir()] == ["3"]
+
+
+def test_only_the_last_hundred_builds_are_remembered(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gitpaas.retention._BUILDS", 2)
+    for _ in range(4):
+        flow.deploy()
+    builds = [build.id for build in Build.select().order_by(Build.id)]
+    assert builds == [2, 3, 4]
+    assert sorted(p.name for p in flow.config.build_log("hello", 1).parent.iterdir()) == ["2.log", "3.log", "4.log"]
+    assert deploy.rollback(flow.platform, flow.app, 1, ALICE, flow.out).number == 5
+
+
+@pytest.mark.parametrize(
+    ("step", "when"),
+    [("building.build_artifact", "before"), ("rollout.await_healthy", "before"), ("queue.publish", "after")],
+)
+def test_terminated(flow: Flow, step: str, when: str) -> None:
+    first = flow.deploy()
+    fresh = flow.commit()
+    heeding = "from gitpaas.commands.receive import heed\nheed()\n"
+    told = DIE.replace("flow.push({commit!r})", "print(flow.push({commit!r}), flow.lines.text)")
+    ended = flow.process((heeding + told).format(step=step, when=when, signal="SIGTERM", commit=fresh))
+    said, _ = ended.communicate(timeout=30)
+
+    if when == "after":
+        assert said.startswith("0 ")
+        assert flow.live.commit == fresh
+    else:
+        assert said.startswith("1 ")
+        assert "SIGTERM" in said
+        assert "v1 keeps serving" in said
+        assert flow.labels() == ["web.1 v1"]
+        assert (flow.last_build().status, flow.live.id) == ("failed", first.id)
+    is_whole(flow)
