@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -67,7 +68,7 @@ def read(tree: Path) -> AppJson:
 def parse(text: str) -> AppJson:
     try:
         document = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise _wrong(f"it is not JSON: {error}") from error
     document = _object(document, "the whole file")
     return AppJson(
@@ -84,7 +85,7 @@ def _variable(name: str, entry: Any) -> Variable:
     except UsageError as error:
         raise _wrong(f"{where}: {error.message}", error.hint) from error
     if isinstance(entry, str | int | float | bool):
-        return Variable(name, value=_text(entry))
+        return Variable(name, value=_text(entry, where))
     entry = _object(entry, where)
     if (generator := entry.get("generator")) not in (None, "secret"):
         raise _wrong(f'{where}.generator is {_show(generator)}; there is only "secret"')
@@ -95,15 +96,17 @@ def _variable(name: str, entry: Any) -> Variable:
         raise _wrong(f"{where}.value is {_show(value)}, not a text")
     return Variable(
         name,
-        value=None if value is None else _text(value),
+        value=None if value is None else _text(value, where),
         required=required,
         generated=generator == "secret",
         description=str(entry.get("description") or ""),
     )
 
 
-def _text(value: str | float | bool) -> str:
+def _text(value: str | float | bool, where: str) -> str:
     if isinstance(value, str):
+        if re.search(r"[\0\ud800-\udfff]", value):
+            raise _wrong(f"{where} is {_show(value)}, which no environment can hold")
         return value
     return json.dumps(value)  # true, 1.5: as they stand in the file
 

@@ -33,13 +33,13 @@ def read_bytes(tree: Path, name: str, largest: int = _LARGEST) -> bytes | None:
     finally:
         os.close(held)
     if len(data) > largest:
-        raise BuildFailed(f"{name} is larger than {largest >> 20} MiB", step=name)
+        raise BuildFailed(f"{name} is larger than {largest >> 10:,} KiB", step=name)
     return data
 
 
-def read_text(tree: Path, name: str) -> str | None:
+def read_text(tree: Path, name: str, largest: int = _LARGEST_TEXT) -> str | None:
     """The same as text. BuildFailed when it is not UTF-8."""
-    data = read_bytes(tree, name, _LARGEST_TEXT)
+    data = read_bytes(tree, name, largest)
     if data is None:
         return None
     try:

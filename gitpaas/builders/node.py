@@ -61,7 +61,7 @@ def read(tree: Path) -> Package:
     """package.json. BuildFailed says what is off."""
     try:
         document = json.loads(trees.read_text(tree, "package.json") or "")
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise _wrong(f"it is not JSON: {error}") from error
     if not isinstance(document, dict):
         raise _wrong("it is not an object")

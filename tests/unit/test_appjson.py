@@ -95,3 +95,14 @@ def test_the_field_that_is_off_is_named(text: str, said: str | None) -> None:
 
     assert said in caught.value.message
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("value", ["a\0b", "\ud800"])
+def test_a_value_that_no_environment_can_hold_is_refused(value: str) -> None:
+    with pytest.raises(BuildFailed, match=r"env\.A is .*, which no environment can hold"):
+        parse({"env": {"A": {"value": value}}})
+
+
+def test_a_number_too_long_to_read_is_refused() -> None:
+    with pytest.raises(BuildFailed, match="it is not JSON"):
+        appjson.parse('{"env": {"A": ' + "9" * 5000 + "}}")

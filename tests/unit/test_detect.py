@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -373,3 +374,52 @@ def test_the_lines_about_the_cause_are_shown_and_not_the_help_text_after_them() 
     lines = ("Usage", "npm error `npm ci` can only install packages when your", *map(str, range(50)))
 
     assert blame("npm ci", 1, lines).tail[:3] == lines[:3]
+
+
+# Trees made to keep the server busy
+
+
+def test_requirements_that_include_each_other_are_read_once(plant: Plant) -> None:
+    lines = "-r requirements.txt\n-r more/dev.txt\n-c more/../more/dev.txt\n" * 200
+    tree = plant({"requirements.txt": lines, "more/dev.txt": "-r ../requirements.txt\n-r dev.txt\n" * 200})
+
+    deps = python_deps.read(tree)
+
+    assert deps is not None
+    assert sorted(deps.inputs) == ["more/dev.txt", "requirements.txt"]
+
+
+def test_requirements_in_a_maze_of_links_are_refused(plant: Plant) -> None:
+    tree = plant({"requirements.txt": "".join(f"-r link{n}/requirements.txt\n" for n in range(20))})
+    for n in range(20):
+        (tree / f"link{n}").symlink_to(".")
+
+    with pytest.raises(BuildFailed, match="includes more than 100 files"):
+        python_deps.read(tree)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("package.json", '{"a": ' + "9" * 5000 + "}", "package.json: it is not JSON"),
+        ("package.json", package(engines={"node": "1" + " " * 100_000 + "x"}), "not a version range"),
+        ("package.json", " " * (4 << 20) + "{}", "package.json is larger than 4,096 KiB"),
+        ("pyproject.toml", "a = " + "9" * 5000, r"pyproject\.toml: "),
+        ("pyproject.toml", "a." * 100_000 + "b = 1", r"pyproject\.toml is larger than 128 KiB"),
+    ],
+    ids=["digits", "range", "large", "toml digits", "dotted"],
+)
+def test_a_file_made_to_keep_parsers_busy_is_refused_at_once(plant: Plant, name: str, text: str, said: str) -> None:
+    tree = plant({name: text})
+    began = time.monotonic()
+
+    with pytest.raises(BuildFailed, match=said):
+        node.read(tree) if name == "package.json" else python_deps.read(tree)
+
+    assert time.monotonic() - began < 1
+
+
+def test_a_program_too_large_to_look_into_is_started_as_a_program(plant: Plant) -> None:
+    tree = plant({"main.py": "a = [" + "1," * 200_000 + "]\napp = Flask(__name__)\n"})
+
+    assert start_command(tree, lambda module: True) == "python main.py"
