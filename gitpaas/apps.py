@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 
 from gitpaas import linux, locks, logs, repository, shell, tree
 from gitpaas.config import Config
@@ -50,6 +53,8 @@ def for_push(platform: Platform, name: str, actor: Actor, object_format: str = "
     if actor.role == "read":
         raise NotAllowed(f"Your key may read, not push to {name}.", "Ask an admin for the role deploy.")
     if app is not None:
+        if not platform.config.repository(name).exists():  # whoever made the app was killed half-way
+            repository.create(platform.config.repository(name), platform.config.home, object_format)
         return app
     if not platform.config.create_on_push:
         raise NotAllowed(f"There is no app {name!r}, and pushes do not make apps here.", f"First: apps:create {name}")
@@ -75,19 +80,16 @@ def stored_message(app: App | None, refs: Sequence[str]) -> str:
 
 def destroy(platform: Platform, app: App) -> None:
     """Stop it, forget its host, and remove everything it had. Conflict while a build of it runs."""
-    name = app.name
-    with locks.held(platform.config.rollout_lock(name)), locks.held(platform.config.live_lock(name)):
-        with platform.store.transaction():
-            for build in Build.select().where(Build.app == app, Build.finished_at.is_null()):
-                if locks.is_held(platform.config.build_lock(build.id)):
-                    raise Conflict(
-                        f"Build {build.id} of {name} is running.", "Wait until it has ended, then try again."
-                    )
-            app.delete_instance()
-        platform.router.forget(platform.config.host(name))
-        for instance in platform.runtime.running(name):
-            platform.runtime.stop(instance, grace=platform.config.stop_grace)
-        _remove_files(platform.config, name)
+    config, name = platform.config, app.name
+    with locks.held(config.rollout_lock(name)), locks.held(config.live_lock(name)):
+        _take_away(platform, app)
+        platform.router.forget(config.host(name))
+        if instances := platform.runtime.running(name):
+            with ThreadPoolExecutor(len(instances)) as together:
+                list(together.map(lambda instance: platform.runtime.stop(instance, config.stop_grace), instances))
+        for folder in _folders(config, name):
+            for doomed in folder.parent.glob(".*"):  # and what is left of another one, whose removal was killed
+                shell.remove(doomed)
 
 
 def uid(config: Config, app: App) -> int | None:
@@ -109,7 +111,21 @@ def hand_over(path: os.PathLike[str], user: int | None) -> None:
         os.chown(entry.path, user, user, follow_symlinks=False)
 
 
-def _remove_files(config: Config, name: str) -> None:
-    for path in (config.repository(name), config.slugs(name), config.cache(name)):
-        shell.remove(path)
-    logs.remove(config, name)
+def _take_away(platform: Platform, app: App) -> None:
+    """Row and files in one moment: in the next, a push may make another app of this name."""
+    config = platform.config
+    with locks.held(config.tickets_lock), platform.store.transaction():
+        for build in Build.select().where(Build.app == app, Build.finished_at.is_null()):
+            if locks.is_held(config.build_lock(build.id)):
+                raise Conflict(
+                    f"Build {build.id} of {app.name} is running.", "Wait until it has ended, then try again."
+                )
+        app.delete_instance()
+        for folder in _folders(config, app.name):
+            with suppress(FileNotFoundError):
+                folder.rename(folder.with_name(f".{folder.name}.{app.id}"))
+        logs.remove(config, app.name)
+
+
+def _folders(config: Config, name: str) -> tuple[Path, ...]:
+    return config.repository(name), config.slugs(name), config.cache(name)

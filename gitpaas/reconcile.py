@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from gitpaas import health, locks, queue, releases, rollout
+from gitpaas.errors import RuntimeFailed
 from gitpaas.plan import Missing, Plan, plan
 from gitpaas.platform import Platform
 from gitpaas.releases import Intent
@@ -123,7 +124,10 @@ class Reconciler:
         spec = releases.spec(
             self._platform, intent.app, intent.release, missing.process, missing.number, missing.restarts
         )
-        self._platform.runtime.start(spec)
+        try:
+            self._platform.runtime.start(spec)
+        except RuntimeFailed as error:  # no reason to leave the rest of the app unrouted
+            _log.warning("%s.%s of %s: %s", missing.process, missing.number, intent.app.name, error)
 
     def _route(self, intent: Intent, host: str, todo: Plan, route: Route) -> Route:
         """The addresses that answer; until one does, those of the release before if they still serve; else a page.

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gitpaas import store
-from gitpaas.errors import BadConfig
+from gitpaas.errors import BadConfig, StoreFailed
 from gitpaas.store import App, ConfigVar, Seal, Store, models
 from gitpaas.store.migrations import STEPS
 
@@ -117,3 +117,28 @@ class _Plain:
 
     def execute_sql(self, sql: str, params: tuple[object, ...] = ()) -> sqlite3.Cursor:
         return self._database.execute(sql, params)
+
+
+def test_file_that_is_no_database_is_said_in_words(tmp_path: Path) -> None:
+    (tmp_path / "db").write_bytes(b"rubbish" * 1000)
+    with pytest.raises(BadConfig, match="is not a database of gitpaas"):
+        store.connect(tmp_path / "db", tmp_path / "key")
+
+
+def test_disk_that_is_full_is_said_in_words(opened: Store) -> None:
+    with pytest.raises(StoreFailed, match="full"), opened.session():
+        models.database.execute_sql("PRAGMA max_page_count = 1")
+        App.create(name="a" * 60, created_by="b" * 100_000)
+
+
+def test_key_that_two_make_at_once_is_one_and_whole(tmp_path: Path) -> None:
+    seals = [Seal(tmp_path / "key") for _ in range(8)]
+    tokens: list[str] = []
+    threads = [threading.Thread(target=lambda seal=seal: tokens.append(seal.close("text"))) for seal in seals]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {Seal(tmp_path / "key").open(token) for token in tokens} == {"text"}
+    assert len(tokens) == 8
+    assert [path.name for path in tmp_path.iterdir()] == ["key"]

@@ -1,0 +1,197 @@
+"""What reconcile mends and what it leaves alone: crashes, drains, clocks, names; and apps that come and go."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import flow as flows
+import pytest
+from flow import ALICE, WEB, WORKER, Flow
+from instances import until
+
+from gitpaas import apps, deploy, locks, queue, repository
+from gitpaas.config import Config
+from gitpaas.errors import Conflict, RuntimeFailed
+from gitpaas.platform import Platform
+from gitpaas.reconcile import Reconciler
+from gitpaas.store import App
+
+
+@pytest.fixture
+def flow(config: Config) -> Iterator[Flow]:
+    with flows.fresh(config) as made:
+        yield made
+
+
+def connect(address: str | None) -> socket.socket:
+    assert address is not None
+    host, port = address.split(":")
+    connection = socket.create_connection((host, int(port)))
+    connection.sendall(b"GET /stay HTTP/1.1\r\n\r\n")
+    return connection
+
+
+def test_crashed_instance_is_started_again_and_routed(flow: Flow) -> None:
+    flow.deploy()
+    (before,) = flow.running()
+    flow.crash(before)
+    flow.reconcile(lambda: flow.routed_releases() == {1})
+    assert "web.1 exited with 137; starting again" in flow.told[0]
+    assert flow.running()[0].restarts == 1
+
+
+def test_crash_loop_is_noticed_at_once_though_the_next_start_has_to_wait(flow: Flow) -> None:
+    flow.deploy(procfile=WEB + "worker: sleep 0.2; exit 9\n")
+    deploy.scale(flow.platform, flow.app, {"worker": 1}, ALICE, flow.out)
+    flow.reconcile(lambda: len(flow.told) >= 3)
+    assert flow.told[2] == "worker.1 exited with 9; starting again in 2 s"
+
+
+@pytest.mark.parametrize("hours", [-5, 5])
+def test_clock_that_is_set_delays_no_restart(flow: Flow, monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
+    flow.deploy(first_py="import os; os.path.exists('/tmp/never')")
+    for _ in range(2):
+        flow.crash(flow.running()[0])
+        flow.reconcile(lambda: flow.routed_releases() == {1})
+    real = time.time
+    monkeypatch.setattr("gitpaas.reconcile.time.time", lambda: real() + hours * 3600)
+    flow.crash(flow.running()[0])
+    flow.reconcile(lambda: flow.routed_releases() == {1})
+
+
+def test_surplus_instance_keeps_its_open_connection_until_the_drain_is_over(flow: Flow) -> None:
+    flow.deploy()
+    (old,) = flow.running()
+    with connect(old.address):
+        flow.deploy()
+        began = time.monotonic()
+        flow.reconcile(lambda: flow.labels() == ["web.1 v2"])
+        assert 2.5 < time.monotonic() - began < 6
+
+
+def test_surplus_instance_that_was_wanted_again_has_a_full_drain_the_next_time(flow: Flow) -> None:
+    flow.deploy()
+    (old,) = flow.running()
+    with connect(old.address):
+        deploy.stop(flow.platform, flow.app, flow.out)
+        flow.reconcile()
+        deploy.start(flow.platform, flow.app, flow.out)
+        flow.reconcile()
+        assert flow.labels() == ["web.1 v1"]
+        time.sleep(3)
+        flow.deploy()
+        flow.reconcile()
+        time.sleep(0.5)
+        assert flow.labels() == ["web.1 v1", "web.1 v2"]
+
+
+def test_instance_that_is_being_stopped_is_replaced_when_wanted_again(flow: Flow) -> None:
+    flow.deploy(first_py="import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)")
+    deploy.stop(flow.platform, flow.app, flow.out)
+    flow.reconcile(lambda: flow.reconciler._stopping)
+    App.update(stopped=False).execute()
+    flow.reconcile(lambda: isinstance(flow.route, tuple))
+    leaving = flow.reconciler._stopping
+    assert leaving
+    assert all(i.address not in flow.route for i in flow.running() if i.id in leaving)
+
+
+def test_worker_that_cannot_be_started_does_not_keep_the_web_from_being_routed(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow.deploy(procfile=WEB + WORKER)
+    deploy.scale(flow.platform, flow.app, {"worker": 1}, ALICE, flow.out)
+    start = flow.platform.runtime.start
+
+    def refuse(spec: object) -> object:
+        if spec.process == "worker":  # type: ignore[attr-defined]
+            raise RuntimeFailed("no")
+        return start(spec)
+
+    for instance in flow.running():
+        flow.crash(instance)
+    monkeypatch.setattr(flow.platform.runtime, "start", refuse)
+    flow.reconcile(lambda: flow.routed_releases() == {1})
+
+
+def test_base_domain_that_changes_moves_all_routes(flow: Flow) -> None:
+    flow.deploy()
+    moved = Platform(
+        replace(flow.config, base_domain="example.com"),
+        flow.platform.store,
+        flow.platform.runtime,
+        flow.platform.router,
+    )
+    Reconciler(moved, lambda *_: None).run_once()
+    assert list(flow.platform.router.routes()) == ["hello.example.com"]
+    assert flow.platform.router.routes()["hello.example.com"] == (flow.running()[0].address,)
+
+
+def test_server_that_starts_anew_finds_everything_as_it_is(flow: Flow) -> None:
+    flow.deploy()
+    before = flow.running(), flow.route
+    Reconciler(flow.platform, lambda *_: pytest.fail("told")).run_once()
+    assert (flow.running(), flow.route) == before
+
+
+def test_idle_round_over_many_apps_is_quick(flow: Flow) -> None:
+    for number in range(100):
+        App.create(name=f"app-{number}", created_by="alice")
+        flow.platform.router.show(flow.config.host(f"app-{number}"), "empty")
+    flow.reconcile()
+    began = time.process_time()
+    flow.reconcile()
+    assert time.process_time() - began < 0.5
+
+
+def test_app_made_again_right_after_its_end_keeps_its_files(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    flow.deploy(first_py="import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)")
+    stop = flow.platform.runtime.stop
+
+    def made_again(instance: object, grace: float) -> None:
+        stop(instance, grace)
+        with flow.platform.store.session():
+            apps.for_push(flow.platform, "hello", ALICE)
+
+    monkeypatch.setattr(flow.platform.runtime, "stop", made_again)
+    apps.destroy(flow.platform, flow.app)
+    monkeypatch.undo()
+    assert flow.deploy().number == 1
+    assert [path.name for path in flow.config.repos.iterdir()] == ["hello.git"]
+
+
+def test_app_whose_maker_was_killed_gets_its_repository_with_the_push(flow: Flow) -> None:
+    App.create(name="half", created_by="alice")
+    apps.for_push(flow.platform, "half", ALICE)
+    assert repository.read_ref(flow.config.repository("half"), "refs/heads/main") is None
+    assert (flow.config.repository("half") / "hooks" / "post-receive").exists()
+
+
+def test_app_with_a_build_under_way_is_not_destroyed(flow: Flow) -> None:
+    with queue.ticket(flow.platform, flow.app, flow.commit(), [], ALICE) as build:
+        with pytest.raises(Conflict, match=f"Build {build.id}"):
+            apps.destroy(flow.platform, flow.app)
+        queue.finish(flow.platform, build, "failed")
+    apps.destroy(flow.platform, flow.app)
+    assert not App.select().exists()
+
+
+def test_asking_whether_a_lock_is_held_disturbs_nobody(flow: Flow) -> None:
+    path = flow.config.locks / "some"
+    with locks.held(path):
+        pass
+    answers: list[bool] = []
+    threads = [
+        threading.Thread(target=lambda: answers.extend(locks.is_held(path) for _ in range(300))) for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not any(answers)
+    until(lambda: not locks.is_held(path.with_name("never made")))
+    assert not path.with_name("never made").exists()
