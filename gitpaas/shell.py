@@ -23,6 +23,7 @@ NOT_FOUND = 127  # as the shell says it
 _TAIL = 20
 _PARTIAL = 0.2  # seconds until a line without its end (a prompt, a progress bar) is shown all the same
 _LONGEST = 64 * 1024
+_MOST = 4 * 1024 * 1024  # characters handed on of one program: they go to a disk and to people
 _DRAIN = 1.0  # seconds that what is left in the pipe gets after the program has ended
 
 
@@ -46,7 +47,8 @@ def run(
     """Run to the end. Output and errors go to `on_line` as one stream, live, each line without its newline.
 
     A line that stays unfinished is handed on after a moment; its rest follows as a line of its own. Carriage
-    returns inside a line are kept. Nothing of the program's process group is left running.
+    returns inside a line are kept. When a program says more than anybody would read, only its last lines follow, at
+    its end. Nothing of its process group is left running.
     CommandFailed only when it cannot start (code 127) or takes longer than `timeout` (code 124).
     """
     lines = _Lines(on_line)
@@ -56,6 +58,7 @@ def run(
         in_time = _pump(process, stdout, lines, time.monotonic() + timeout)
         _kill_group(process)
         _read_rest(stdout, lines)
+        lines.finish()
     if not in_time:
         raise _timed_out(argv, timeout, lines.tail())
     return Finished(exit_code(process.returncode), lines.tail())
@@ -184,6 +187,8 @@ class _Lines:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._partial = ""
         self._tail: deque[str] = deque(maxlen=_TAIL)
+        self._left = _MOST
+        self._unseen = 0
 
     def feed(self, data: bytes) -> bool:
         """Take a piece; False for the empty one, the end."""
@@ -199,12 +204,23 @@ class _Lines:
             partial, self._partial = self._partial, ""
             self._emit(partial)
 
+    def finish(self) -> None:
+        """Hand on the end of what was too much."""
+        if self._unseen and self._on_line is not None:
+            last = self.tail()[-self._unseen :]
+            self._on_line(f"... {self._unseen - len(last)} lines left out ...")
+            for line in last:
+                self._on_line(line)
+
     def tail(self) -> tuple[str, ...]:
         return tuple(self._tail)
 
     def _emit(self, line: str) -> None:
         self._tail.append(line)
-        if self._on_line is not None:
+        self._left -= len(line) + 1
+        if self._left < 0:
+            self._unseen += 1
+        elif self._on_line is not None:
             self._on_line(line)
 
 

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gitpaas import linux, shell
@@ -21,6 +21,7 @@ from gitpaas.values import BuildRequest, Mount, Secret
 _NO_SANDBOX = 125  # how the launcher exits when it cannot make one
 _REMEMBERED = 200  # lines in which the cause of a failure is looked for
 _TAIL = 15
+_MOST_PROCESSES = 4096  # and threads, of one build
 _NOISE = re.compile(r"\s*$|Using C?Python .* at: ")  # uv says it of each virtual environment, with our own paths
 BASE_PATH = "/usr/local/bin:/usr/bin:/bin"
 
@@ -48,6 +49,7 @@ class Workshop:
         self.app = "/app" if self.confined else str(request.tree)
         self.system_path = BASE_PATH if self.confined else config.environ.get("PATH", BASE_PATH)
         self._deadline = time.monotonic() + request.timeout
+        self._limits = replace(request.limits, processes=request.limits.processes or _MOST_PROCESSES)
         self._downloads = self.make(request.cache / "downloads")
 
     def run(
@@ -105,7 +107,7 @@ class Workshop:
             return shell.run(argv, env=env, cwd=self.tree, timeout=timeout, on_line=show)
         downloads = same(self._downloads, writable=True)
         every = tuple(dict.fromkeys((downloads, *mounts)))
-        sandbox = linux.Sandbox(uid, self.tree, writable=True, mounts=every, limits=self.request.limits)
+        sandbox = linux.Sandbox(uid, self.tree, writable=True, mounts=every, limits=self._limits)
         with self._group() as group:
             # env looks along PATH as it is inside; the launcher itself has no business there.
             argv = linux.confine(["/usr/bin/env", *argv], sandbox, group=group)
@@ -119,7 +121,7 @@ class Workshop:
         if group is None:
             yield None
             return
-        group.create(self.request.limits)
+        group.create(self._limits)
         try:
             yield group
         finally:

@@ -343,6 +343,22 @@ def test_nothing_of_a_build_outlives_it(site: Site, plant: Callable[..., Path]) 
     assert not (Path(artifact.reference) / "late.txt").exists()
 
 
+@pytest.mark.needs("sandbox")
+def test_a_confined_build_cannot_take_all_processes_of_the_machine(
+    make: Callable[[Config], Builder],
+    sites: Callable[..., Site],
+    plant: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gitpaas.builders.workshop._MOST_PROCESSES", 40)
+    files = plant({**PROBE, "probe.sh": "for n in $(seq 60); do sleep 1 & done; wait"})
+
+    with pytest.raises(BuildFailed) as caught:
+        sites(make, UID).build("forks", files)
+
+    assert "fork" in "".join(caught.value.tail)
+
+
 # Failures
 
 

@@ -33,6 +33,16 @@ def test_output_and_errors_come_as_one_stream_of_lines() -> None:
     assert done == shell.Finished(0, ("one", "two", "three"))
 
 
+def test_a_program_that_does_not_stop_talking_is_cut_short_but_for_its_end() -> None:
+    done, lines = sh("head -c 20m /dev/zero | tr '\\0' x | fold -w 99; echo; echo the end")
+    assert sum(map(len, lines)) < 5 << 20
+    assert lines[-1] == done.tail[-1] == "the end"
+    cut = next(line for line in lines if line.startswith("..."))
+    assert int(cut.split()[1]) > 100_000
+    assert lines[-20:] == list(done.tail)
+    assert lines.index(cut) == len(lines) - 21
+
+
 def test_lines_come_while_the_program_runs() -> None:
     seen: list[float] = []
     start = time.monotonic()
