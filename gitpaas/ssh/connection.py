@@ -90,8 +90,9 @@ class Connection(Transport):
     def has_room(self) -> bool:
         return len(self._sessions) < _SESSIONS
 
-    def session(self, channel: Channel) -> Session:
-        return self._sessions[channel.chanid]
+    def session(self, channel: Channel) -> Session | None:
+        """None once it has ended; the client may not know that yet."""
+        return self._sessions.get(channel.chanid)
 
     def forget(self, session: Session) -> None:
         self._sessions.pop(session.channel.chanid, None)
@@ -113,13 +114,13 @@ class Connection(Transport):
     def _unlink_channel(self, chanid: int) -> None:
         """The client has closed a channel."""
         cast(Any, super())._unlink_channel(chanid)
-        if (session := self._sessions.get(chanid)) is not None:
+        if session := self._sessions.get(chanid):
             session.leave()
 
     def _answer(self, channel: Channel, message: Message) -> None:
         """Answer a request first, then begin: an exit status must never overtake the answer."""
         cast(Any, channel)._handle_request(message)
-        if (session := self._sessions.get(channel.chanid)) is not None:
+        if session := self.session(channel):
             session.begin()
 
     _channel_handler_table: ClassVar = {

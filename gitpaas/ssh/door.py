@@ -53,19 +53,24 @@ class Door(ServerInterface):
         return OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
 
     def check_channel_env_request(self, channel: Channel, name: bytes, value: bytes) -> bool:
-        return self._connection.session(channel).set_variable(name, value)
+        session = self._connection.session(channel)
+        return session is not None and session.set_variable(name, value)
 
     def check_channel_pty_request(self, channel: Channel, term: bytes, width: int, *rest: object) -> bool:
-        return self._connection.session(channel).set_terminal(width)
+        session = self._connection.session(channel)
+        return session is not None and session.set_terminal(width)
 
     def check_channel_window_change_request(self, channel: Channel, width: int, *rest: object) -> bool:
-        return self._connection.session(channel).set_width(width)
+        session = self._connection.session(channel)
+        return session is not None and session.set_width(width)
 
     def check_channel_shell_request(self, channel: Channel) -> bool:
-        return self._connection.session(channel).set_command(b"")
+        session = self._connection.session(channel)
+        return session is not None and session.set_command(b"")
 
     def check_channel_exec_request(self, channel: Channel, command: bytes) -> bool:
-        return self._connection.session(channel).set_command(command)
+        session = self._connection.session(channel)
+        return session is not None and session.set_command(command)
 
 
 class Authentication(AuthHandler):

@@ -249,6 +249,28 @@ def test_nothing_but_sessions(door):
     client.close()
 
 
+def test_a_request_that_comes_after_the_end_leaves_the_connection_alone(door):
+    client = connect(door)
+    channel = client.open_session()
+    channel.get_pty()
+    channel.exec_command("x")
+    assert channel.recv_exit_status() == 0
+    late = paramiko.Message()
+    late.add_byte(b"\x62")
+    late.add_int(channel.remote_chanid)
+    late.add_string("window-change")
+    late.add_boolean(False)
+    for number in (100, 50, 0, 0):
+        late.add_int(number)
+
+    client._send_user_message(late)
+
+    second = client.open_session()
+    second.exec_command("y")
+    assert second.recv_exit_status() == 0
+    client.close()
+
+
 def test_the_answer_to_a_request_is_never_overtaken_by_its_end(door):
     """OpenSSH complains about an answer for a channel that is closed already."""
     for _ in range(20):
