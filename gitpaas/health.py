@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gitpaas.errors import Unhealthy
+from gitpaas.linux import sockets
 from gitpaas.values import HealthCheck
 
 _PAUSE = 0.1  # seconds between two looks
@@ -40,16 +41,18 @@ def wait_until_healthy(
     *,
     host: str | None = None,
     began: float | None = None,
+    owner: int | None = None,
 ) -> Health:
     """Look until the instance answers. Unhealthy when it ends first or `check.timeout` is over.
 
     `host` is sent as the Host header (frameworks refuse hosts they do not know); the address when None.
     `began` is when the time began to run (time.monotonic()); now when None.
+    `owner` is the user id that the instance runs as: nobody else who listens there counts. None: whoever it is.
     """
     began = time.monotonic() if began is None else began
     while True:
         left = check.timeout - (time.monotonic() - began)
-        look = _look(address, check, host, timeout=min(_PATIENCE, max(left, _PAUSE)))
+        look = _look(address, check, host, owner, timeout=min(_PATIENCE, max(left, _PAUSE)))
         taken = time.monotonic() - began
         if look.ok:
             return Health(look.status, taken)
@@ -60,9 +63,11 @@ def wait_until_healthy(
         time.sleep(_PAUSE)
 
 
-def answers(address: str, check: HealthCheck, *, timeout: float = 1.0, host: str | None = None) -> bool:
+def answers(
+    address: str, check: HealthCheck, *, timeout: float = 1.0, host: str | None = None, owner: int | None = None
+) -> bool:
     """One look, `timeout` seconds at most."""
-    return _look(address, check, host, timeout).ok
+    return _look(address, check, host, owner, timeout).ok
 
 
 def _gave_up(address: str, check: HealthCheck, look: _Look) -> Unhealthy:
@@ -79,11 +84,14 @@ def _gave_up(address: str, check: HealthCheck, look: _Look) -> Unhealthy:
     )
 
 
-def _look(address: str, check: HealthCheck, host: str | None, timeout: float) -> _Look:
+def _look(address: str, check: HealthCheck, host: str | None, owner: int | None, timeout: float) -> _Look:
     deadline = time.monotonic() + timeout
     name, _, port = address.rpartition(":")
     try:
         with socket.create_connection((name.strip("[]"), int(port)), timeout) as connection:
+            # Any app may listen on any port: one that is quicker than this one must not get its visitors.
+            if owner is not None and (listening := sockets.listening_users(int(port))) - {owner}:
+                return _Look(False, f"another user's process listens there (user id {min(listening - {owner})})")
             if check.path is None:
                 return _Look(True, "open")
             connection.sendall(_request(check.path, host or address))

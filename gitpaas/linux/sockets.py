@@ -15,6 +15,7 @@ _ESTABLISHED, _LISTEN = "01", "0A"
 class Socket(NamedTuple):
     local: str  # "127.0.0.1:20017", "[::1]:20017"
     remote: str
+    uid: int
     inode: str
 
 
@@ -35,6 +36,11 @@ def listener(port: int) -> Holder | None:
     """Who listens on a port; None when nobody does, or it is another user's process that we may not look into."""
     inodes = {f"socket:[{s.inode}]" for s in _sockets(port, _LISTEN)}
     return next((Holder(pid, _name(pid)) for pid in _pids() if inodes & open_files(pid)), None) if inodes else None
+
+
+def listening_users(port: int) -> set[int]:
+    """The user ids of those who listen on a port, at any address of this machine."""
+    return {socket.uid for socket in _sockets(port, _LISTEN)}
 
 
 def open_files(pid: int) -> set[str]:
@@ -65,7 +71,7 @@ def _sockets(port: int, state: str) -> Iterator[Socket]:
         # `sl local remote state queues timer retransmits uid timeout inode ...`; few lines are worth splitting
         for words in (line.split() for line in lines if needle in line):
             if words[3] == state:
-                yield Socket(_address(words[1]), _address(words[2]), words[9])
+                yield Socket(_address(words[1]), _address(words[2]), int(words[7]), words[9])
 
 
 def _address(text: str) -> str:

@@ -11,13 +11,24 @@ from pathlib import Path
 import pytest
 from instances import MEGABYTE, UID, Host, host, is_alive, output, python
 
-from gitpaas import linux, shell
+from gitpaas import health, linux, shell
 from gitpaas.config import Config
-from gitpaas.values import Instance, Limits, Mount
+from gitpaas.errors import Unhealthy
+from gitpaas.values import HealthCheck, Instance, Limits, Mount
 
 pytestmark = pytest.mark.needs("root", "sandbox")
 
 OTHER = UID + 1
+SERVE = """
+import os, socket
+server = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
+print("up")
+while True:
+    client, _ = server.accept()
+    client.recv(4096)
+    client.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\nConnection: close\\r\\n\\r\\n")
+    client.close()
+"""
 SETUID = "import os; os.setuid(0); print('became', os.getuid())"
 
 
@@ -213,6 +224,17 @@ def test_an_environment_that_was_not_carried_is_refused(there: Host) -> None:
         125,
         ("cannot start: the environment must go through linux.carry(), and LD_DEBUG did not",),
     )
+
+
+def test_an_app_cannot_pass_for_another_by_listening_on_its_port_first(there: Host) -> None:
+    thief = there.start(python(SERVE), listens=True, uid=OTHER)
+    output(thief, "up")
+    check, address = HealthCheck(path="/", timeout=0.3), str(thief.address)
+
+    assert health.answers(address, check, owner=OTHER)
+    assert not health.answers(address, check, owner=UID)
+    with pytest.raises(Unhealthy, match=rf"another user's process listens there \(user id {OTHER}\)"):
+        health.wait_until_healthy(address, check, lambda: True, owner=UID)
 
 
 def needs_cgroups() -> None:

@@ -54,6 +54,13 @@ def test_who_listens() -> None:
     assert sockets.listener(port) is None
 
 
+def test_the_users_who_listen_at_any_address_of_a_port() -> None:
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as server:
+        assert sockets.listening_users(server.getsockname()[1]) == {os.getuid()}
+        port = server.getsockname()[1]
+    assert sockets.listening_users(port) == set()
+
+
 def test_files_and_program_of_a_process(tmp_path: Path) -> None:
     with (tmp_path / "open").open("w"):
         assert str(tmp_path / "open") in sockets.open_files(os.getpid())
