@@ -31,6 +31,7 @@ _KEEPALIVE = 30  # seconds of silence until we send something that a gone client
 _DEAD = 120_000  # milliseconds without an acknowledgement until the kernel gives the connection up
 _GCM = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 _CTR = ("aes256-ctr", "aes192-ctr", "aes128-ctr")
+_MACS = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256", "hmac-sha2-512")
 _KEX = ("mlkem768x25519-sha256", "curve25519-sha256@libssh.org", "ecdh-sha2-nistp256", "ecdh-sha2-nistp384")
 
 
@@ -40,7 +41,7 @@ class Connection(Transport):
     _CLIENT_ID = f"gitpaas_{__version__}"
     _active_check_timeout = 5.0  # how often an idle one wakes up; disconnect() wakes it at once
     _preferred_keys = ("ssh-ed25519",)
-    _preferred_macs = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com")
+    _preferred_macs = _MACS
     _preferred_kex = tuple(name for name in _KEX if name in cast(Any, Transport)._kex_info)
 
     def __init__(

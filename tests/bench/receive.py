@@ -59,9 +59,9 @@ class Figures:
 
 SIZES = (
     Size("5 small files", 15, 0.3, lambda path: write_history(path, commits=1, files=5)),
-    Size("1.9 k objects", 7, 0.6, lambda path: write_history(path, commits=235, files=60)),
-    Size("10 k objects", 5, 0.8, lambda path: write_history(path, commits=1270, files=200)),
-    Size("60 k objects", 3, 0.7, lambda path: write_history(path, commits=7600, files=600), big=True),
+    Size("1.9 k objects", 7, 0.6, lambda path: write_history(path, commits=310, files=60)),
+    Size("10 k objects", 5, 0.8, lambda path: write_history(path, commits=1670, files=200)),
+    Size("60 k objects", 3, 0.7, lambda path: write_history(path, commits=10_080, files=600), big=True),
     Size("one 500 MB file", 3, 0.4, lambda path: write_random(path, 500_000_000), big=True),
 )
 
@@ -213,14 +213,14 @@ def wait_for_port(port: int) -> None:
 
 
 def write_history(path: Path, *, commits: int, files: int) -> None:
-    """Commits that each change six lines of two text files in nested folders, the same ones in every run."""
+    """Commits that each change six lines of two text files in folders of 50, the same ones in every run."""
     chance = random.Random(f"{commits} {files}")
     words = ["".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=chance.randint(2, 9))) for _ in range(2000)]
 
     def sentence() -> str:
         return " ".join(chance.choices(words, k=9))
 
-    names = [f"dir{number % 8}/sub{number % 3}/file{number}.txt" for number in range(files)]
+    names = [f"dir{number % 12}/file{number}.txt" for number in range(files)]
     texts = {name: [sentence() for _ in range(LINES)] for name in names}
 
     def blob(name: str) -> str:
