@@ -26,10 +26,7 @@ def removed_unless_live(platform: Platform, app: App, build: Build) -> Iterator[
 
 def end_orphan(tree: Path) -> None:
     """Kill what the steps of a build left running whose own process was killed: it still writes into `tree`."""
-    group = linux.build_cgroup(tree)
-    if group is not None:
-        group.kill()
-        group.remove()
+    linux.end_build(tree)
 
 
 def prune(platform: Platform, app: App) -> None:

@@ -118,15 +118,12 @@ class Workshop:
     def _group(self) -> Iterator[linux.Cgroup | None]:
         """Limits for all of a step's processes together, and the certainty that none outlives it."""
         group = linux.build_cgroup(self.request.tree)
-        if group is None:
-            yield None
-            return
-        group.create(self._limits)
+        if group is not None:
+            group.create(self._limits)
         try:
             yield group
         finally:
-            group.kill()  # what a step left running could still write where the next step reads
-            group.remove()
+            linux.end_build(self.request.tree)  # what a step left running could still write where the next step reads
 
     def _environment(self, path: Sequence[str]) -> dict[str, str]:
         """Config vars, and over them what a build needs to be its own; nothing of the server's."""

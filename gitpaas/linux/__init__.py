@@ -1,6 +1,6 @@
 """What only Linux can do: sandboxes, cgroups, processes that cannot be mistaken. Elsewhere the answers are "cannot"."""
 
-from gitpaas.linux.cgroups import Cgroup, build_cgroup, cgroup, cgroup_version
+from gitpaas.linux.cgroups import Cgroup, build_cgroup, cgroup, cgroup_version, end_build
 from gitpaas.linux.processes import Process, boot_id
 from gitpaas.linux.sandbox import Sandbox, can_confine, carry, confine
 
@@ -15,4 +15,5 @@ __all__ = [
     "cgroup",
     "cgroup_version",
     "confine",
+    "end_build",
 ]

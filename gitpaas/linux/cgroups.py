@@ -84,6 +84,15 @@ def build_cgroup(tree: Path) -> Cgroup | None:
     return cgroup("build-" + hashlib.sha256(str(tree).encode()).hexdigest()[:20])
 
 
+def end_build(tree: Path) -> None:
+    """Kill all that the steps of the build in `tree` have left running."""
+    if group := build_cgroup(tree):
+        group.kill()
+        group.remove()
+    else:
+        processes.kill_showing("/app", tree)
+
+
 def cgroup(name: str) -> Cgroup | None:
     """The group of this name, not made yet; None on a machine (or for a user) without usable cgroups."""
     place = _place()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PROC = Path("/proc")
+_KILLS = 100
 _POLL = 0.2  # seconds, where there are no pidfds
 
 
@@ -61,6 +62,28 @@ def marked(mark: str) -> list[Process]:
             if wanted in b"\0" + (_PROC / str(pid) / "environ").read_bytes():
                 found.append(Process(pid, stat.started))
     return found
+
+
+def showing(inside: str, outside: Path) -> list[Process]:
+    """All whose sandbox shows the directory `outside` as `inside`: that can be neither left nor faked."""
+    found = []
+    with suppress(FileNotFoundError):
+        wanted = outside.stat()
+        for pid, stat in _all():
+            with suppress(OSError):
+                if os.path.samestat((_PROC / str(pid) / "root" / inside.lstrip("/")).stat(), wanted):
+                    found.append(Process(pid, stat.started))
+    return found
+
+
+def kill_showing(inside: str, outside: Path) -> None:
+    """SIGKILL to all of these, until there are none (or one is stuck in the kernel)."""
+    for _ in range(_KILLS):
+        if not (left := showing(inside, outside)):
+            return
+        for process in left:
+            send(process, signal.SIGKILL)
+        time.sleep(0.01)
 
 
 def send(process: Process, number: signal.Signals) -> None:

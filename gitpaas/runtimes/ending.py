@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from pathlib import Path
 
 from gitpaas.errors import RuntimeFailed
 from gitpaas.linux import Cgroup, Process, processes
@@ -11,18 +12,19 @@ from gitpaas.linux import Cgroup, Process, processes
 _KILLED = 5.0  # seconds in which a SIGKILL must have worked
 
 
-def end_all(first: Process | None, group: Cgroup | None, mark: str, grace: float) -> None:
+def end_all(first: Process | None, group: Cgroup | None, mark: str, grace: float, tmp: Path) -> None:
     """SIGTERM to all, up to `grace` seconds, SIGKILL to what is left, until nothing is.
 
-    `mark` ("NAME=value") is in the environment of all of them, and finds where there is no cgroup those that
-    left the session. RuntimeFailed when something survives even that (stuck in the kernel).
+    Where there is no cgroup, `mark` ("NAME=value" in the environment) finds those that left the session, and `tmp`,
+    the directory that is /tmp in the sandbox, those that cleared their environment too. RuntimeFailed when something
+    survives even SIGKILL (stuck in the kernel).
     """
-    if grace > 0 and (members := _members(first, group, mark)):
+    if grace > 0 and (members := _members(first, group, mark, tmp)):
         for process in members:
             processes.send(process, signal.SIGTERM)
-        _await_end(first, group, mark, grace)
+        _await_end(first, group, mark, grace, tmp)
     deadline = time.monotonic() + _KILLED
-    while members := _members(first, group, mark):
+    while members := _members(first, group, mark, tmp):
         if time.monotonic() > deadline:
             raise RuntimeFailed(f"Process {members[0].pid} does not end, not even by SIGKILL.")
         if group:
@@ -32,17 +34,18 @@ def end_all(first: Process | None, group: Cgroup | None, mark: str, grace: float
         processes.wait_any(members, 0.1)
 
 
-def _await_end(first: Process | None, group: Cgroup | None, mark: str, grace: float) -> None:
+def _await_end(first: Process | None, group: Cgroup | None, mark: str, grace: float, tmp: Path) -> None:
     deadline = time.monotonic() + grace
-    while (members := _members(first, group, mark)) and (left := deadline - time.monotonic()) > 0:
+    while (members := _members(first, group, mark, tmp)) and (left := deadline - time.monotonic()) > 0:
         processes.wait_any(members, left)
 
 
-def _members(first: Process | None, group: Cgroup | None, mark: str) -> list[Process]:
+def _members(first: Process | None, group: Cgroup | None, mark: str, tmp: Path) -> list[Process]:
     if group:
         found = set(group.members())
     else:
-        found = set(processes.marked(mark)) | set(processes.session_members(first) if first else ())
+        found = {*processes.marked(mark), *processes.showing("/tmp", tmp)}  # noqa: S108  (as the sandbox names it)
+        found.update(processes.session_members(first) if first else ())
     if first:
         found.add(first)  # where there is neither a cgroup nor /proc
     return [process for process in found if process.is_alive()]

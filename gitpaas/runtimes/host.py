@@ -210,7 +210,8 @@ class HostRuntime:
         """End it and take every trace away, the record last. For any record, in any state, and again."""
         boot = linux.boot_id()
         if record.boot == boot:
-            end_all(self._process(record, boot), record.cgroup, f"{MARK}={record.id}", grace)
+            tmp = self._scratch(record) / "tmp"
+            end_all(self._process(record, boot), record.cgroup, f"{MARK}={record.id}", grace, tmp)
         if record.cgroup:
             record.cgroup.remove()
         shell.remove(self._scratch(record))

@@ -359,6 +359,22 @@ def test_a_confined_build_cannot_take_all_processes_of_the_machine(
     assert "fork" in "".join(caught.value.tail)
 
 
+@pytest.mark.needs("sandbox")
+def test_without_cgroups_nothing_of_a_confined_build_outlives_it_either(
+    make: Callable[[Config], Builder],
+    sites: Callable[..., Site],
+    plant: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gitpaas.linux.cgroups._place", lambda: None)
+    files = plant({**PROBE, "probe.sh": "setsid env -i sh -c 'sleep 2; touch late.txt' & echo started"})
+
+    artifact, _ = sites(make, UID).build("background", files)
+
+    time.sleep(2.2)
+    assert not (Path(artifact.reference) / "late.txt").exists()
+
+
 # Failures
 
 

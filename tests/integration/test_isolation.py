@@ -302,9 +302,12 @@ def test_rlimits_do_it_where_there_are_no_cgroups(there: Host, monkeypatch: pyte
     assert "fork" in said(there, "for i in 1 2 3 4 5 6 7 8 9; do sleep 1 & done; wait", limits=Limits(None, 5, 64))
 
 
-def test_without_cgroups_stop_still_finds_everything(there: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("how", ["", "env -i"])
+def test_without_cgroups_stop_still_finds_everything(there: Host, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     monkeypatch.setattr(linux, "cgroup", lambda name: None)
-    instance = there.start("setsid sleep 60 & echo $!; sleep 60")
+    instance = there.start(f"setsid {how} sleep 60 & echo $!; sleep 60")
     pid = int(output(instance, "\n"))
+    other = there.start("sleep 60", number=2)
     there.runtime.stop(instance, grace=1)
     assert not is_alive(pid)
+    assert there.now(other).state == "running"
