@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 
 @contextmanager
-def held(path: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold an exclusive lock for the body. Yields whether it was had: always True when `wait`."""
+def held(path: Path, *, wait: bool = True, patience: float = 0.0) -> Iterator[bool]:
+    """Hold an exclusive lock for the body. Yields whether it was had: always True when `wait`.
+
+    `patience`: seconds to try without `wait`, where others ask is_held() and so have it for an instant."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     # Not inherited: a child that outlives us must not keep our lock.
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        yield _lock(fd, fcntl.LOCK_EX, wait)
+        yield _lock(fd, fcntl.LOCK_EX, wait, patience)
     finally:
         os.close(fd)
 
@@ -41,9 +44,14 @@ def sweep(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _lock(fd: int, kind: int, wait: bool) -> bool:
-    try:
-        fcntl.flock(fd, kind if wait else kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def _lock(fd: int, kind: int, wait: bool, patience: float = 0.0) -> bool:
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(fd, kind if wait else kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.01)
+        else:
+            return True

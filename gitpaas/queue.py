@@ -11,8 +11,10 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
 
-from gitpaas import locks, releases, repository, retention
+from gitpaas import locks, logs, releases, repository, retention
 from gitpaas.errors import CommandFailed, Conflict, Superseded
 from gitpaas.output import Output
 from gitpaas.platform import Platform
@@ -22,6 +24,7 @@ from gitpaas.store import App, Build, Release
 from gitpaas.values import Actor
 
 _POLL = 0.1  # seconds
+_KILLED = "The process that ran this build was killed."
 
 
 @contextmanager
@@ -73,7 +76,9 @@ def bury_dead(platform: Platform, app: App) -> None:
         if is_alive(platform, build) or Build.get_by_id(build.id).finished_at is not None:
             continue
         retention.end_orphan(platform.config.slug(app.name, build.id))
-        close(platform, build, "failed", "The process that ran this build was killed.")
+        close(platform, build, "failed", _KILLED)
+        if build.status == "failed":
+            Output(logs.BuildLog(platform.config.build_log(app.name, build.id))).warn(_KILLED)
         retention.prune(platform, app)
 
 
@@ -159,8 +164,13 @@ def _give_way(platform: Platform, build: Build) -> None:
     for other in unfinished(build.app):
         if other.id <= build.id or other.ref != build.ref or not is_alive(platform, other):
             continue
-        if other.by == build.by or repository.is_ancestor(path, build.commit, other.commit):
+        if other.by == build.by or _contains(path, other.commit, build.commit):
             raise Superseded(f"Superseded by build {other.id} ({other.commit[:7]} by {other.by}).", step="queue")
+
+
+@lru_cache(maxsize=1000)  # asked several times a second, by each that waits
+def _contains(path: Path, commit: str, older: str) -> bool:
+    return repository.is_ancestor(path, older, commit)
 
 
 @contextmanager

@@ -72,7 +72,7 @@ def serve(config: Config, execute: Execute) -> None:
 def _only_server(config: Config) -> Iterator[None]:
     """One server per state directory. The lock file holds its pid, for the refusal and for `stop`."""
     path = daemon.lock_path(config)
-    with locks.held(path, wait=False) as mine:
+    with locks.held(path, wait=False, patience=0.3) as mine:
         if not mine:
             raise Conflict(
                 f"A server (pid {path.read_text().strip()}) already runs on {config.home}.",

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import flow as flows
 import pytest
 from flow import ALICE, MAIN, WEB, Flow
+from instances import until
 
 from gitpaas import deploy, queue, releases, retention
 from gitpaas.config import Config
@@ -68,6 +69,7 @@ def is_whole(flow: Flow) -> None:
     assert flow.held() == ""
     assert not Build.select().where(Build.finished_at.is_null()).exists()
     assert not Release.select().where(Release.status == "pending").exists()
+    until(lambda: not flow.reconciler._stopping)
     retention.prune(flow.platform, flow.app)  # once more: what has ended since keeps nothing any more
     kept = {releases.artifact(r).reference for r in Release.select().where(Release.status == "live")}
     assert {str(path) for path in flow.config.slugs("hello").iterdir()} == kept
@@ -84,6 +86,8 @@ def test_killed(flow: Flow, step: str, when: str, live: bool) -> None:
     flow.reconcile(lambda: flow.last_build().finished_at)
     assert flow.last_build().status == ("live" if live else "failed"), flow.last_build().error
     assert (flow.live.commit == fresh) == live
+    log = flow.config.build_log("hello", flow.last_build().id)
+    assert live or "process that ran this build was killed" in log.read_text()
     is_whole(flow)
     assert flow.deploy().number > 1
     is_whole(flow)

@@ -11,7 +11,6 @@ from dataclasses import replace
 import flow as flows
 import pytest
 from flow import ALICE, WEB, WORKER, Flow
-from instances import until
 
 from gitpaas import apps, deploy, locks, queue, repository
 from gitpaas.config import Config
@@ -193,5 +192,27 @@ def test_asking_whether_a_lock_is_held_disturbs_nobody(flow: Flow) -> None:
     for thread in threads:
         thread.join()
     assert not any(answers)
-    until(lambda: not locks.is_held(path.with_name("never made")))
+    assert not locks.is_held(path.with_name("never made"))
     assert not path.with_name("never made").exists()
+
+
+def test_lock_that_somebody_only_asks_after_is_had_all_the_same(flow: Flow) -> None:
+    path, done = flow.config.locks / "some", threading.Event()
+    with locks.held(path):
+        pass
+
+    def ask() -> None:
+        while not done.is_set():
+            locks.is_held(path)
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(200):
+            with locks.held(path, wait=False, patience=2) as mine:
+                assert mine
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
