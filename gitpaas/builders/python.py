@@ -58,11 +58,9 @@ def build(shop: Workshop, *, leads: bool) -> Built:
 def _clear(shop: Workshop) -> None:
     """A virtual environment of the author's own machine does not work here."""
     committed = shop.tree / ".venv"
-    if committed.is_symlink() or committed.is_file():
-        committed.unlink()
-    elif committed.is_dir():
+    if committed.is_dir() and not committed.is_symlink():
         shop.out.warn("The repository has a .venv directory; it is replaced. Add .venv to .gitignore.")
-        shell.remove(committed)
+    shell.remove(committed)
 
 
 @dataclass(frozen=True)

@@ -359,6 +359,16 @@ def test_a_confined_build_cannot_take_all_processes_of_the_machine(
     assert "fork" in "".join(caught.value.tail)
 
 
+def test_a_build_script_cannot_get_in_the_way_of_what_we_put_into_the_slug(
+    site: Site, plant: Callable[..., Path]
+) -> None:
+    files = plant({**PROBE, "probe.sh": "mkfifo .venv; ln -s /nowhere .gitpaas", "requirements.txt": "", "a.js": ""})
+
+    artifact, _ = site.build("pipe", files)
+
+    assert (Path(artifact.reference) / ".venv").is_dir()
+
+
 @pytest.mark.needs("sandbox")
 def test_without_cgroups_nothing_of_a_confined_build_outlives_it_either(
     make: Callable[[Config], Builder],
