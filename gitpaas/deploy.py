@@ -31,7 +31,7 @@ def deploy(platform: Platform, build: Build, out: Output) -> Release:
                 rollout.roll_out(platform, app, release, out)
         queue.publish(platform, build, release)
     out.headline(f"{app.name} v{release.number} deployed in {laps}")
-    out.detail(platform.config.url(app.name))
+    out.detail(rollout.outcome(platform, release))
     retention.prune(platform, app)
     repository.tidy(platform.config.repository(app.name))
     return release

@@ -177,7 +177,8 @@ def _contains(path: Path, commit: str, older: str) -> bool:
 def _place_on_machine(platform: Platform, build: Build, out: Output) -> Iterator[None]:
     told = False
     while True:
-        for number in range(max(1, platform.config.max_builds)):
+        numbers = range(max(1, platform.config.max_builds)) if _is_next(platform, build) else ()
+        for number in numbers:
             with locks.held(platform.config.locks / "places" / str(number), wait=False) as mine:
                 if mine:
                     yield
@@ -187,3 +188,10 @@ def _place_on_machine(platform: Platform, build: Build, out: Output) -> Iterator
         told = True
         _give_way(platform, build)
         time.sleep(_POLL)
+
+
+def _is_next(platform: Platform, build: Build) -> bool:
+    """Whether no older build, first in its own app's line, waits for a place too."""
+    older = Build.select().where(Build.finished_at.is_null(), Build.id < build.id).order_by(Build.id)
+    first = {other.app_id: other for other in reversed(list(older))}
+    return not any(other.status == "queued" and is_alive(platform, other) for other in first.values())

@@ -123,6 +123,14 @@ def point(platform: Platform, app: App, instances: Sequence[Instance]) -> None:
         platform.router.show(host, "stopped")
 
 
+def outcome(platform: Platform, release: Release) -> str:
+    """Where the app answers, or why it does not."""
+    url = platform.config.url(release.app.name)
+    if "web" in releases.artifact(release).processes:
+        return url
+    return f"It has no web process, so nothing answers at {url}"
+
+
 def stop_all(platform: Platform, instances: Sequence[Instance]) -> None:
     for instance in instances:
         platform.runtime.stop(instance, grace=min(2, platform.config.stop_grace))

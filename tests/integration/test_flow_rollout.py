@@ -222,6 +222,7 @@ def test_first_formation_beyond_what_can_be_balanced_is_refused(flow: Flow) -> N
 
 def test_app_without_a_web_process(flow: Flow) -> None:
     flow.deploy(procfile=WORKER)
+    assert "no web process, so nothing answers" in flow.lines.text
     deploy.scale(flow.platform, flow.app, {"worker": 1}, ALICE, flow.out)
     assert (flow.labels(), flow.route) == (["worker.1 v1"], "stopped")
     flow.reconcile()
