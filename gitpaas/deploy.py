@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gitpaas import queue, releases, repository, retention, rollout
+from gitpaas import queue, releases, retention, rollout
 from gitpaas.errors import NotFound, UsageError
 from gitpaas.output import Laps, Output
 from gitpaas.platform import Platform
 from gitpaas.store import App, Build, Formation, Release
-from gitpaas.values import Actor, process_name, variable_name
+from gitpaas.values import Actor, process_name, variable_name, variable_value
 
 
 def deploy(platform: Platform, build: Build, out: Output) -> Release:
@@ -33,7 +33,6 @@ def deploy(platform: Platform, build: Build, out: Output) -> Release:
     out.headline(f"{app.name} v{release.number} deployed in {laps}")
     out.detail(rollout.outcome(platform, release))
     retention.prune(platform, app)
-    repository.tidy(platform.config.repository(app.name))
     return release
 
 
@@ -48,15 +47,18 @@ def rollback(platform: Platform, app: App, number: int | None, actor: Actor, out
             raise NotFound(f"The slug of v{older.number} is no longer kept.", hint)
         release = releases.copy(platform, app, older, f"Rollback to v{older.number}", actor.name, with_config=True)
         out.step(f"{release.description} ({older.commit[:7]})")
-        return go_live(platform, app, release, out)
+        go_live(platform, app, release, out)
+        releases.restore_config(platform, app, release)
+        return release
 
 
 def set_config(
     platform: Platform, app: App, changes: Mapping[str, str | None], actor: Actor, out: Output, *, restart: bool = True
 ) -> Release | None:
     """Set (a text) or unset (None) config vars. With a live release, that makes a new one and starts it."""
-    for name in changes:
+    for name, value in changes.items():
         variable_name(name)
+        variable_value(value or "")
     releases.change_config(platform, app, changes)
     if not restart:
         return None

@@ -11,11 +11,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from gitpaas import health, locks, queue, releases, rollout
+from gitpaas import apps, health, locks, queue, releases, rollout
 from gitpaas.errors import RuntimeFailed
 from gitpaas.plan import Missing, Plan, plan
 from gitpaas.platform import Platform
 from gitpaas.releases import Intent
+from gitpaas.store import App
 from gitpaas.values import HealthCheck, Instance, Page
 
 _log = logging.getLogger(__name__)
@@ -135,7 +136,7 @@ class Reconciler:
         A dead address leaves at once."""
         check = rollout.health_check(self._platform, intent.release) if intent.release else HealthCheck()
         listening = [i for i in todo.keep if i.address]
-        serving = [i for i in listening if i.address in _addresses(route) or self._answers(host, i, check)]
+        serving = [i for i in listening if i.address in _addresses(route) or self._answers(intent.app, i, check)]
         for instance in listening:
             if instance not in serving and self._silent_for(instance) > check.timeout:
                 self._tell(
@@ -154,8 +155,11 @@ class Reconciler:
         """Seconds since it was first seen not to answer. Not by its start: clocks are set."""
         return time.monotonic() - self._awaited.setdefault(instance.id, time.monotonic())
 
-    def _answers(self, host: str, instance: Instance, check: HealthCheck) -> bool:
-        return instance.address is not None and health.answers(instance.address, check, timeout=_PROBE, host=host)
+    def _answers(self, app: App, instance: Instance, check: HealthCheck) -> bool:
+        config = self._platform.config
+        return instance.address is not None and health.answers(
+            instance.address, check, timeout=_PROBE, host=config.host(app.name), owner=apps.uid(config, app)
+        )
 
     def _retire(self, instance: Instance) -> None:
         """Stop a surplus instance: one that served only when its last request has ended, or time is up."""

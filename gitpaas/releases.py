@@ -210,6 +210,12 @@ def change_config(platform: Platform, app: App, changes: Mapping[str, str | None
                 ConfigVar.create(app=app, name=name, value=platform.store.seal.close(value))
 
 
+def restore_config(platform: Platform, app: App, release: Release) -> None:
+    """The app's config vars are those of this release again: a rollback goes back with both, code and config."""
+    then = _opened_config(platform, release)
+    change_config(platform, app, {**dict.fromkeys(config(platform, app)), **then})
+
+
 def formation(platform: Platform, app: App) -> dict[str, int]:
     """How many of each process type are wanted, for all types the live release has."""
     release = live(app)
@@ -231,7 +237,6 @@ def first_formation(made: Artifact) -> dict[str, int]:
 def spec(platform: Platform, app: App, release: Release, process: str, number: int, restarts: int = 0) -> InstanceSpec:
     """One copy of a process type of this release, ready to start."""
     made = artifact(release)
-    opened = json.loads(platform.store.seal.open(release.config))
     return InstanceSpec(
         app=app.name,
         release=release.number,
@@ -239,7 +244,7 @@ def spec(platform: Platform, app: App, release: Release, process: str, number: i
         number=number,
         command=made.processes[process],
         artifact=made,
-        env={name: Secret(value) for name, value in opened.items()},
+        env={name: Secret(value) for name, value in _opened_config(platform, release).items()},
         uid=apps.uid(platform.config, app),
         limits=apps.limits(platform.config),
         listens=process == "web",
@@ -255,6 +260,11 @@ def unfinished(app: App) -> list[Build]:
 def _next_number(app: App) -> int:
     latest = Release.select().where(Release.app == app).order_by(Release.number.desc()).first()
     return latest.number + 1 if latest else 1
+
+
+def _opened_config(platform: Platform, release: Release) -> dict[str, str]:
+    opened: dict[str, str] = json.loads(platform.store.seal.open(release.config))
+    return opened
 
 
 def _sealed_config(platform: Platform, app: App) -> str:

@@ -15,6 +15,7 @@ from gitpaas.errors import CommandFailed, Conflict
 # Ours alone: never advertised to a client that pushes, never written by one.
 HIDDEN_PREFIXES = ("refs/builds/", "refs/releases/")
 
+_MANY_PACKS = 50  # as gc.autoPackLimit
 _QUICK = 60.0  # seconds; every call here touches refs and a few objects only
 
 
@@ -127,9 +128,13 @@ def move(path: Path, moves: Sequence[Move], *, only_check: bool = False) -> None
 
 
 def tidy(path: Path) -> None:
-    """Pack the repository anew when it has grown untidy (git decides; each push adds a pack), in the background."""
+    """Each push leaves a pack: with many, git packs them anew, in the background, as after its own receive-pack.
+
+    Never an error of the push: what cannot be tidied now is tidied after a later one."""
+    if sum(1 for _ in path.glob("objects/pack/pack-*.pack")) <= _MANY_PACKS:
+        return
     gentle = ["-c", "pack.threads=1", "-c", "pack.windowMemory=64m", "-c", "gc.autoDetach=true"]
-    with suppress(CommandFailed):  # another one is at it
+    with suppress(CommandFailed):
         shell.capture(
             ["nice", "git", f"--git-dir={path}", *gentle, "gc", "--auto", "--quiet"],
             env=git_environment(),

@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from gitpaas import health, locks, releases
+from gitpaas import apps, health, locks, releases
 from gitpaas.config import Config
 from gitpaas.errors import NotFound, RouterFailed, Unhealthy, UsageError
 from gitpaas.output import Output, seconds
@@ -24,6 +24,7 @@ from gitpaas.store import App, Release
 from gitpaas.values import HealthCheck, Instance
 
 _TAIL = 15  # lines of an app's own output that explain a failed start
+_LAST_BYTES = 16_384  # of a file that the app may be growing meanwhile
 
 
 @contextmanager
@@ -96,11 +97,14 @@ def await_healthy(platform: Platform, release: Release, fresh: Sequence[Instance
 
     They start at the same time and so have the same time; one that ends is the end of the waiting for any."""
     check, host = health_check(platform, release), platform.config.host(release.app.name)
+    owner = apps.uid(platform.config, release.app)
     listening, began = [instance for instance in fresh if instance.address], time.monotonic()
     all_live = partial(_all_live, platform, listening)
     for instance in listening:
         try:
-            result = health.wait_until_healthy(str(instance.address), check, all_live, host=host, began=began)
+            result = health.wait_until_healthy(
+                str(instance.address), check, all_live, host=host, began=began, owner=owner
+            )
         except Unhealthy as error:
             raise _explained(platform, instance, listening, error) from error
         asked = f"GET {check.path} -> {result.status}" if check.path else "port open"
@@ -148,8 +152,8 @@ def last_lines(path: Path | None, count: int = _TAIL) -> tuple[str, ...]:
     if path is None or not path.exists():
         return ()
     with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 16_384))
-        lines = file.read().decode("utf-8", "replace").replace("\0", "").splitlines()
+        file.seek(max(0, path.stat().st_size - _LAST_BYTES))
+        lines = file.read(_LAST_BYTES).decode("utf-8", "replace").replace("\0", "").splitlines()
     return tuple(lines[-count:])
 
 

@@ -13,6 +13,7 @@ from gitpaas.errors import UsageError
 # A DNS label (RFC 1123), because an app's name becomes a host name.
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+_LONGEST_VALUE = 100_000  # bytes; Linux takes 128 KiB for one variable with its name (MAX_ARG_STRLEN)
 _PROCESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
@@ -37,6 +38,17 @@ def variable_name(text: str) -> str:
             f"{text[:80]!r} is not a config var name",
             "Use letters, digits and underscores, not a digit first.",
         )
+    return text
+
+
+def variable_value(text: str) -> str:
+    """A config var's value that can be in an environment, or UsageError. Its length is the kernel's limit on one."""
+    if "\0" in text or re.search("[\ud800-\udfff]", text):
+        raise UsageError(
+            "A config var's value is text without NUL bytes.", "Encode binary values, for example with base64."
+        )
+    if len(text.encode()) > _LONGEST_VALUE:
+        raise UsageError(f"A config var's value has at most {_LONGEST_VALUE} bytes.", "Keep larger values in a file.")
     return text
 
 

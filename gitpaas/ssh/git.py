@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dulwich.errors import GitProtocolError, HangupException
 from paramiko.channel import Channel
 
+from gitpaas import repository
 from gitpaas.errors import GitpaasError, NotAllowed, NotFound, UsageError
 from gitpaas.ssh import upload
 from gitpaas.ssh.receive import PushHandler
 from gitpaas.ssh.services import Services
-from gitpaas.ssh.tidy import tidy
 from gitpaas.ssh.wire import Wire
 from gitpaas.values import Actor, app_name
 
@@ -45,7 +45,7 @@ def _receive(channel: Channel, app: str, actor: Actor, services: Services) -> in
     try:
         PushHandler(wire, app, actor, services).handle()
         wire.flush()
-        tidy(services.config.repository(app))
+        repository.tidy(services.config.repository(app))
     except HangupException as error:
         raise EOFError from error
     except GitProtocolError as error:

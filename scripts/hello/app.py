@@ -29,6 +29,7 @@ PAGE = """<!doctype html>
 
 class Hello(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else each answer waits 40 ms for a delayed acknowledgement
 
     def do_GET(self):
         body = page().encode()

@@ -100,6 +100,16 @@ def test_rollback_keeps_its_own_config_though_a_deploy_is_under_way(flow: Flow) 
     assert flow.live.commit == slow
 
 
+def test_rollback_takes_the_config_vars_back_too(flow: Flow) -> None:
+    deploy.set_config(flow.platform, flow.app, {"TEXT": "old"}, ALICE, flow.out)
+    flow.deploy()
+    deploy.set_config(flow.platform, flow.app, {"TEXT": "new", "MORE": "1"}, ALICE, flow.out)
+    deploy.rollback(flow.platform, flow.app, 1, ALICE, flow.out)
+    assert {name: value.reveal() for name, value in releases.config(flow.platform, flow.app).items()} == {"TEXT": "old"}
+    flow.deploy(first_py="# changed")
+    assert "MORE" not in releases.spec(flow.platform, flow.app, flow.live, "web", 1).env
+
+
 def test_restart_during_a_deploy_leaves_the_new_release_in_the_route(flow: Flow) -> None:
     flow.deploy()
     fresh = flow.commit(first_py=SLOW)
