@@ -31,7 +31,7 @@ def listing(call: Call, app: str, style: str) -> None:
         return call.say_json(_describe(found.name, formation, instances))
     wanted = " ".join(f"{process}={quantity}" for process, quantity in formation.items())
     call.say(f"{found.name}{' (stopped)' if found.stopped else ''}: {wanted or 'nothing was pushed yet'}")
-    rows = [_row(instance) for instance in instances] + _absent(formation, instances)
+    rows = [_row(instance, found.release) for instance in instances] + _absent(formation, instances)
     if rows:
         columns = (Column("NAME"), Column("STATE", text=True), Column("RELEASE"), Column("ADDRESS"), Column("SINCE"))
         call.say(render(columns, rows, call.console.width))
@@ -98,14 +98,19 @@ def _quantity(text: str) -> tuple[str, int]:
     return process_name(match[1]), int(match[2])
 
 
-def _row(instance: Instance) -> list[str]:
+def _row(instance: Instance, live: int | None) -> list[str]:
     since = instance.exited_at if instance.state == "exited" else instance.started_at
-    return [instance.label, _state(instance), f"v{instance.release}", instance.address or "-", ago(since)]
+    return [instance.label, _state(instance, live), f"v{instance.release}", instance.address or "-", ago(since)]
 
 
-def _state(instance: Instance) -> str:
+def _state(instance: Instance, live: int | None) -> str:
+    if instance.state == "running" and instance.release < (live or 0):
+        return "draining"  # it ends what it was asked before the switch
     if instance.state == "running":
-        return "running" if not instance.restarts else f"running ({instance.restarts} restarts)"
+        times = instance.restarts
+        return "running" if not times else f"running ({times} restart{'s' if times > 1 else ''})"
+    if instance.oom:
+        return "out of memory"
     return "exited" if instance.exit_code is None else f"exited ({instance.exit_code})"
 
 

@@ -161,6 +161,23 @@ def test_ps_shows_what_runs_and_what_does_not(operator: Caller, monkeypatch: pyt
     assert (shown["name"], shown["exit_code"], shown["restarts"]) == ("worker.1", 137, 3)
 
 
+def test_ps_tells_why_something_runs_or_ended(operator: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    operator("apps:create", "hello")
+    with operator.platform.store.session():
+        App.update(release=4).execute()
+    monkeypatch.setattr("gitpaas.releases.formation", lambda *_: {"web": 2, "worker": 1})
+    operator.platform.runtime.instances += [
+        instance("hello", release=3, address="127.0.0.1:20001"),
+        instance("hello", release=4, address="127.0.0.1:20002", restarts=1),
+        instance("hello", "worker", release=4, state="exited", exit_code=137, oom=True, exited_at=time.time()),
+    ]
+
+    shown = operator("ps", "hello").out
+
+    for state in (" draining ", " running (1 restart) ", " out of memory ", " not running "):
+        assert shown.count(state) == 1, shown
+
+
 @pytest.fixture
 def flow(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """The flow's functions note what they were asked and print a step."""
