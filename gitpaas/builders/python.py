@@ -8,10 +8,11 @@ project itself when pyproject.toml makes it a package: that one goes, without it
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from gitpaas import shell
+from gitpaas import procfile, shell
 from gitpaas.builders import interpreter, layers, python_deps, toolchain
 from gitpaas.builders.interpreter import Interpreter
 from gitpaas.builders.python_deps import Dependencies
@@ -21,11 +22,12 @@ from gitpaas.values import Mount
 
 name = "Python"
 _NONE = Dependencies("no dependencies")
+_CALLED = re.compile(r"(?:^|[\s;&|(])python(?:\s|$)")  # not python3: many systems have that, and few have python
 
 
 def detect(tree: Path) -> bool:
-    """Something declares dependencies, or a file is there that a start command can be made of."""
-    return declares(tree) or may_start(tree)
+    """Something declares dependencies, a file is there that a start command can be made of, or a Procfile calls one."""
+    return declares(tree) or may_start(tree) or _is_called(tree)
 
 
 def declares(tree: Path) -> bool:
@@ -53,6 +55,10 @@ def build(shop: Workshop, *, leads: bool) -> Built:
         },
         mounts=venv.mounts,
     )
+
+
+def _is_called(tree: Path) -> bool:
+    return any(_CALLED.search(command) for command in (procfile.read(tree) or {}).values())
 
 
 def _clear(shop: Workshop) -> None:
@@ -94,11 +100,14 @@ class _Venv:
         shop, cache = self.shop, self.shop.request.cache
         key = layers.key("python", self.python.executable, self.python.version, *self._inputs())
         layer = layers.have(cache, key)
-        if layer:
-            shop.out.step(f"Using cached dependencies ({self.deps.source} has not changed)")
-        else:
-            if self.deps.source != "no dependencies":
-                shop.out.step(f"Installing dependencies ({self.deps.source})")
+        if self.deps is not _NONE:
+            source = self.deps.source
+            shop.out.step(
+                f"Using cached dependencies ({source} has not changed)"
+                if layer
+                else f"Installing dependencies ({source})"
+            )
+        if layer is None:
             lock = shop.config.locks / f"layers-{shop.request.app}"
             layer = layers.install(lock, cache, key, shop.make, self._fill_layer)
         (shop.tree / ".venv").symlink_to(layer)

@@ -12,7 +12,7 @@ from gitpaas import tree as trees
 from gitpaas.builders import toolchain
 from gitpaas.builders.workshop import Built, Workshop, same
 
-name = "Static site"
+name = "Static"
 _ROOTS = (".", "public", "dist", "build", "out")
 _OWN = ".gitpaas"  # hidden like every name with a dot
 

@@ -234,6 +234,17 @@ def test_a_changed_line_of_source_installs_nothing_again(site: Site, tmp_path: P
         assert "hello from flask" in get(address)[1]
 
 
+def test_nothing_is_said_of_dependencies_where_there_are_none(site: Site, plant: Callable[..., Path]) -> None:
+    files = plant({"Procfile": "web: python -m http.server $PORT\n", "lib.py": ""})
+
+    _, first = site.build("none", files)
+    _, second = site.build("none", files)
+
+    for shown in (first, second):
+        assert "(no dependencies)" in shown
+        assert "dependencies (" not in shown.lower().replace("(no dependencies)", "")
+
+
 def test_a_changed_requirement_installs_again_and_the_old_release_keeps_its_own(
     site: Site, tmp_path: Path, plant: Callable[..., Path]
 ) -> None:
