@@ -80,8 +80,9 @@ def _runtime(text: str) -> str:
 # What a build behind a proxy or a company's own certificate authority needs, and nothing that is a secret of ours.
 _NETWORK = (
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
-    "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS",
+    "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "UV_SYSTEM_CERTS",
 )  # fmt: skip
+_SYSTEM_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")  # Debian's, Alpine's and Arch's
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,9 @@ class Config:
 
     def build_environment(self) -> dict[str, str]:
         """The server's own variables that builds may see: proxies, certificates, and those the operator names."""
-        return {name: self.environ[name] for name in (*_NETWORK, *self.build_env) if name in self.environ}
+        passed = {name: self.environ[name] for name in (*_NETWORK, *self.build_env) if name in self.environ}
+        # uv has certificate authorities of its own; those that this machine trusts too are in the system's.
+        return {"UV_SYSTEM_CERTS": "true", **passed} if _SYSTEM_CERTIFICATES.exists() else passed
 
 
 def shipped(name: str) -> Path:

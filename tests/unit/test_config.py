@@ -22,12 +22,21 @@ def test_defaults(tmp_path: Path) -> None:
     assert config.url("hello") == "http://hello.localhost:8080"
 
 
-def test_the_file_is_read_and_a_variable_wins_over_it(tmp_path: Path) -> None:
+def test_the_file_is_read_and_a_variable_wins_over_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gitpaas.config._SYSTEM_CERTIFICATES", tmp_path / "none")
     (tmp_path / "gitpaas.toml").write_text('ssh_port = 2300\nhttp_port = 80\nbuild_env = ["FOO", "BAR"]\n')
     config = load({"GITPAAS_HOME": str(tmp_path), "GITPAAS_SSH_PORT": "2400", "FOO": "1", "BAR": "2", "BAZ": "3"})
     assert (config.ssh_port, config.http_port) == (2400, 80)
     assert config.build_environment() == {"FOO": "1", "BAR": "2"}
     assert config.url("hello") == "http://hello.localhost"
+
+
+def test_builds_trust_whom_the_machine_trusts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gitpaas.config._SYSTEM_CERTIFICATES", tmp_path)
+    environ = {"GITPAAS_HOME": str(tmp_path)}
+
+    assert load(environ).build_environment() == {"UV_SYSTEM_CERTS": "true"}
+    assert load(environ | {"UV_SYSTEM_CERTS": "0"}).build_environment() == {"UV_SYSTEM_CERTS": "0"}
 
 
 @pytest.mark.parametrize(
