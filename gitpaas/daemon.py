@@ -60,7 +60,7 @@ def start(config: Config) -> DaemonStatus:
         if child.poll() is not None:
             break
         time.sleep(0.05)
-    said = log.read_bytes()[begin:].decode("utf-8", "replace").strip()
+    said = log.read_bytes()[begin:].decode("utf-8", "replace").replace(" !     ", "").strip()
     raise GitpaasError(f"The server did not start.\n{said[-2000:]}".strip(), f"Its log: {log}")
 
 

@@ -18,7 +18,7 @@ def require(bind: str, port: int, setting: str, *, ours: int | None = None) -> N
     except OSError as error:
         holder = sockets.listener(port)
         if error.errno != errno.EADDRINUSE or not _is(holder, ours):
-            raise _explained(error, f"{bind}:{port}", setting, holder) from error
+            raise _explained(error, bind, port, setting, holder) from error
 
 
 def connectable(bind: str) -> str:
@@ -39,10 +39,13 @@ def _is(holder: sockets.Holder | None, ours: int | None) -> bool:
     return ours is not None and (holder is None or holder.pid == ours)
 
 
-def _explained(error: OSError, address: str, setting: str, holder: sockets.Holder | None) -> Conflict:
+def _explained(error: OSError, bind: str, port: int, setting: str, holder: sockets.Holder | None) -> Conflict:
+    address = f"{bind}:{port}"
     if error.errno == errno.EADDRINUSE:
         who = f"{holder.name} (pid {holder.pid})" if holder else "another process"
-        return Conflict(f"{address} is taken by {who}", f"Stop it, or choose another port: {setting}")
+        return Conflict(
+            f"{address} is taken by {who}", f"Stop it, or choose another port, for example {setting}={port + 100}"
+        )
     if error.errno == errno.EACCES:
         return Conflict(
             f"Only root may listen on {address}",
