@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import sample
+import settings
 import sshconfig
 from place import CLONE, Failed, Place, call, gitpaas, reachable, shown, tell, who
 
@@ -45,6 +46,7 @@ def main() -> int:
 def up(place: Place) -> None:
     tell("ready", f"environment {shown(CLONE / '.venv')}")
     make_state(place)
+    keep_settings(place)
     key = find_key(place)
     add_key(place, key)
     start_server(place)
@@ -82,6 +84,11 @@ def make_state(place: Place) -> None:
     ready = place.config.host_key.exists() and place.config.database.exists()
     gitpaas("init")
     tell("ready" if ready else "made", f"state directory {shown(place.config.home)}")
+
+
+def keep_settings(place: Place) -> None:
+    if kept := settings.keep(place.config):
+        tell("wrote", f"{', '.join(kept)} in {shown(place.config.home / 'gitpaas.toml')}")
 
 
 def find_key(place: Place) -> Path:
@@ -158,8 +165,14 @@ def say_what_next(place: Place) -> None:
     print(f"\n{place.config.url(sample.APP)} is live ({took:.0f} seconds).\n\nNext:")
     for typed, what in lines.items():
         print(f"  {typed:<{width}}   {what}")
-    print("An app of your own: git remote add paas paas:NAME && git push paas main")
+    print(f"An app of your own: {_remote(place)} && git push paas main")
     print("Stop it all: scripts/quickstart --down. Remove it all: scripts/quickstart --purge")
+
+
+def _remote(place: Place) -> str:
+    """What makes a repository know `paas:`; with a configuration of our own, git has to be told of it."""
+    add = "git remote add paas paas:NAME"
+    return add if place.ssh == ["ssh"] else f'git config core.sshCommand "{shlex.join(place.ssh)}" && {add}'
 
 
 def remove(path: Path) -> None:

@@ -1,0 +1,36 @@
+"""Where the server listens, as the environment says it, kept in gitpaas.toml: the next shell knows nothing of it."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from gitpaas.config import Config, load
+
+_KEPT = ("bind", "ssh_port", "http_port", "base_domain")
+
+
+def keep(config: Config) -> list[str]:
+    """Write those settings into the file that their variable overrules there. Returns their names."""
+    plain = {name: value for name, value in config.environ.items() if name not in map(_variable, _KEPT)}
+    written = load(plain)
+    changed = [
+        name for name in _KEPT if _variable(name) in config.environ and getattr(config, name) != getattr(written, name)
+    ]
+    if changed:
+        path = config.home / "gitpaas.toml"
+        text = path.read_text() if path.exists() else ""
+        for name in changed:
+            text = _put(text, name, f"{name} = {json.dumps(getattr(config, name))}")
+        path.write_text(text)
+    return changed
+
+
+def _put(text: str, name: str, line: str) -> str:
+    """In place of the setting's own line, else before all others: below there may be tables."""
+    own = re.compile(rf"^[ \t]*{name}[ \t]*=.*$", re.MULTILINE)
+    return own.sub(line, text, count=1) if own.search(text) else f"{line}\n{text}"
+
+
+def _variable(name: str) -> str:
+    return f"GITPAAS_{name.upper()}"
