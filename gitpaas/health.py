@@ -13,6 +13,10 @@ from gitpaas.linux import sockets
 from gitpaas.values import HealthCheck
 
 _PAUSE = 0.1  # seconds between two looks
+_EAGER = (
+    0.02,
+    2.0,
+)  # seconds between them, and for how long, while nobody listens yet: such a look costs the app nothing
 _PATIENCE = 5.0  # seconds one look may take
 _ENOUGH = 256 * 1024  # of a body nobody reads; then we hang up
 
@@ -60,7 +64,7 @@ def wait_until_healthy(
             raise Unhealthy(f"The app ended {taken:.1f} s after its start, before it answered", step="start")
         if taken >= check.timeout:
             raise _gave_up(address, check, look)
-        time.sleep(_PAUSE)
+        time.sleep(_EAGER[0] if taken < _EAGER[1] and look.status is None else _PAUSE)
 
 
 def answers(

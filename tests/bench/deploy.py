@@ -4,7 +4,7 @@
 
 Each round pushes a one-line change of a tiny app twice: to a branch that is only stored, and to main, which deploys.
 The difference is what gitpaas itself adds to a push: export, build, start, health check, switch. Then the same app
-with 20 dependencies: the first push (nothing cached) against the second (one line changed).
+with 20 dependencies, ordinary ones and tiny ones: the first push (nothing cached) against the second (one line).
 """
 
 from __future__ import annotations
@@ -22,7 +22,34 @@ sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
 from tests.e2e.world import AppRepo, World
 
-HEAVY = Path(__file__).parent.parent / "apps" / "python-20-deps"
+SMALL_20 = Path(__file__).parent.parent / "apps" / "python-20-deps"  # 20 packages of a few kilobytes each
+ORDINARY_20 = [
+    "boto3",
+    "celery",
+    "cryptography",
+    "django",
+    "flask",
+    "gunicorn",
+    "httpx",
+    "jinja2",
+    "lxml",
+    "numpy",
+    "pandas",
+    "pillow",
+    "psycopg2-binary",
+    "pydantic",
+    "pyyaml",
+    "redis",
+    "requests",
+    "rich",
+    "sqlalchemy",
+    "whitenoise",
+]
+FLASK = """\
+from flask import Flask
+app = Flask(__name__)
+app.add_url_rule("/", view_func=lambda: "hello")
+"""
 RESULTS = Path("bench-results")
 
 
@@ -59,13 +86,20 @@ def measure_small(world: World, rounds: int) -> dict[str, list[float]]:
 
 def measure_heavy(world: World, rounds: int) -> dict[str, list[float]]:
     """Seconds of the first push of a new app and of its second, each round with an app whose caches are empty."""
-    first, second = [], []
-    for _ in range(min(rounds, 3)):
-        app = world.new_app({path.name: path.read_text() for path in HEAVY.iterdir() if path.is_file()})
-        first.append(timed(app.push))
-        change_one_line(app)
-        second.append(timed(app.push))
-    return {"20 dependencies, first push": first, "20 dependencies, one line changed": second}
+    small = {path.name: path.read_text() for path in SMALL_20.iterdir() if path.is_file()}
+    ordinary = {
+        "requirements.txt": "\n".join(ORDINARY_20),
+        "app.py": FLASK,
+        "Procfile": "web: gunicorn app:app --bind 127.0.0.1:$PORT\n",
+    }
+    figures: dict[str, list[float]] = {}
+    for name, files in {"20 ordinary dependencies": ordinary, "20 tiny dependencies": small}.items():
+        for _ in range(min(rounds, 3)):
+            app = world.new_app(files)
+            figures.setdefault(f"{name}, first push", []).append(timed(app.push))
+            change_one_line(app)
+            figures.setdefault(f"{name}, one line changed", []).append(timed(app.push))
+    return figures
 
 
 def change_one_line(app: AppRepo) -> None:
@@ -84,11 +118,11 @@ def timed(push: Callable[[], object]) -> float:
 def report(figures: dict[str, list[float]]) -> None:
     medians = {name: statistics.median(values) for name, values in figures.items()}
     print(f"deployed / stored only: {medians['push deployed'] / medians['push stored only']:.2f}")
-    if "20 dependencies, first push" in medians:
-        ratio = medians["20 dependencies, first push"] / medians["20 dependencies, one line changed"]
-        print(f"first push / one line changed, 20 dependencies: {ratio:.1f}")
+    for name in [name.removesuffix(", first push") for name in medians if name.endswith(", first push")]:
+        ratio = medians[f"{name}, first push"] / medians[f"{name}, one line changed"]
+        print(f"first push / one line changed, {name}: {ratio:.1f}")
     for name, values in figures.items():
-        print(f"{name:36} median {medians[name]:6.2f} s   min {min(values):6.2f}   max {max(values):6.2f}")
+        print(f"{name:44} median {medians[name]:6.2f} s   min {min(values):6.2f}   max {max(values):6.2f}")
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "deploy.json").write_text(json.dumps({"seconds": figures, "median": medians}, indent=2))
 
