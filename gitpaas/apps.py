@@ -25,7 +25,9 @@ def find(platform: Platform, name: str) -> App:
     app = App.get_or_none(App.name == name)
     if app is None:
         near = difflib.get_close_matches(name, [row.name for row in App.select(App.name)], n=1)
-        raise NotFound(f"There is no app {name[:80]!r}.", f"Did you mean {near[0]}?" if near else "List them: apps")
+        raise NotFound(
+            f"There is no app {name[:80]!r}.", f"Did you mean {near[0]}?" if near else "List them: ssh paas apps"
+        )
     return app
 
 
@@ -57,7 +59,9 @@ def for_push(platform: Platform, name: str, actor: Actor, object_format: str = "
             repository.create(platform.config.repository(name), platform.config.home, object_format)
         return app
     if not platform.config.create_on_push:
-        raise NotAllowed(f"There is no app {name!r}, and pushes do not make apps here.", f"First: apps:create {name}")
+        raise NotAllowed(
+            f"There is no app {name!r}, and pushes do not make apps here.", f"First: ssh paas apps:create {name}"
+        )
     try:
         return create(platform, name, actor, object_format)
     except Conflict:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gitpaas import queue, releases, retention, rollout
-from gitpaas.errors import NotFound, UsageError
+from gitpaas.errors import Conflict, NotFound, UsageError
 from gitpaas.output import Laps, Output
 from gitpaas.platform import Platform
 from gitpaas.store import App, Build, Formation, Release
@@ -41,7 +41,7 @@ def rollback(platform: Platform, app: App, number: int | None, actor: Actor, out
     with rollout.change(platform, app) as app:
         older = releases.find(app, number) if number else releases.before(app)
         if older.status != "live":
-            raise UsageError(f"v{older.number} never went live.", f"Choose another: releases {app.name}")
+            raise UsageError(f"v{older.number} never went live.", f"Choose another: ssh paas releases {app.name}")
         if not releases.is_kept(older):
             hint = f"Push its commit again: {older.commit[:12]}"
             raise NotFound(f"The slug of v{older.number} is no longer kept.", hint)
@@ -94,6 +94,8 @@ def restart(platform: Platform, app: App, out: Output, process: str | None = Non
     if process is not None and process not in releases.formation(platform, app):
         raise UsageError(f"{app.name} has no process type {process!r}.")
     with rollout.change(platform, app) as app:
+        if app.stopped:
+            raise Conflict(f"{app.name} is stopped.", f"Start it: ssh paas ps:start {app.name}")
         rollout.renew(platform, app, _live(app), out, process)
 
 
@@ -106,7 +108,7 @@ def stop(platform: Platform, app: App, out: Output) -> None:
 
 def start(platform: Platform, app: App, out: Output) -> None:
     App.update(stopped=False).where(App.id == app.id).execute()
-    out.step(f"{app.name} starts")
+    out.step(f"{app.name} starts" if app.stopped else f"{app.name} is not stopped")
     rollout.settle(platform, app, out)
 
 

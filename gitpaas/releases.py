@@ -127,7 +127,7 @@ def live(app: App) -> Release | None:
 def find(app: App, number: int) -> Release:
     release = Release.get_or_none(Release.app == app, Release.number == number)
     if release is None:
-        raise NotFound(f"{app.name} has no release v{number}.", f"List them: releases {app.name}")
+        raise NotFound(f"{app.name} has no release v{number}.", f"List them: ssh paas releases {app.name}")
     return release
 
 

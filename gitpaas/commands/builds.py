@@ -45,7 +45,7 @@ def listing(call: Call, app: str, limit: int, style: str) -> None:
 @format_option
 def output(call: Call, app: str, build: str | None, tail: bool, style: str) -> int:
     """Print the whole log of a build, or of the latest one."""
-    found = _find(call.app(app), build)
+    found = _find(call, call.app(app), build)
     path = call.config.build_log(found.app.name, found.id)
     if tail:
         if style == "json":
@@ -74,16 +74,18 @@ def _ended(call: Call, build: Build) -> Callable[[], bool]:
     return ended
 
 
-def _find(app: App, number: str | None) -> Build:
+def _find(call: Call, app: App, number: str | None) -> Build:
     query = Build.select().where(Build.app == app)
     if number is not None:
         if not number.isascii() or not number.isdigit() or len(number) > 15:
-            raise UsageError(f"{number[:80]!r} is not a build.", "Name one by its number, as `builds` lists them.")
+            raise UsageError(
+                f"{number[:80]!r} is not a build.", f"Name one by its number: {call.program} builds {app.name}"
+            )
         query = query.where(Build.id == int(number))
     build: Build | None = query.order_by(Build.id.desc()).first()
     if build is None:
         what = "no builds yet" if number is None else f"no build {number}"
-        raise NotFound(f"{app.name} has {what}.", f"List them: builds {app.name}")
+        raise NotFound(f"{app.name} has {what}.", f"List them: {call.program} builds {app.name}")
     return build
 
 

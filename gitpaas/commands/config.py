@@ -82,6 +82,8 @@ def _change(call: Call, app: App, changes: dict[str, str | None], *, restart: bo
     verb = "Unset" if all(value is None for value in changes.values()) else "Set"
     effect = f"{app.name} v{release.number} is live." if release else "The next release will see it."
     call.say(f"{verb} {', '.join(changes)}. {effect}")
+    if changes.get("PORT") is not None:
+        call.say("A web process never sees this PORT: each of its instances is given one of its own.")
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -15,7 +15,7 @@ _OTHER_WORDS = {"--help": "help", "-h": "help", "--version": "version"}
 
 def dispatch(commands: Sequence[Command], argv: list[str], call: Call) -> int:
     """Find the command, check the role, run it; its exit code."""
-    command, args = resolve(commands, argv)
+    command, args = resolve(commands, argv, call.program)
     authorize(command, args, call)
     try:
         return command.run(args, call)
@@ -25,7 +25,7 @@ def dispatch(commands: Sequence[Command], argv: list[str], call: Call) -> int:
         raise
 
 
-def resolve(commands: Sequence[Command], argv: Sequence[str]) -> tuple[Command, list[str]]:
+def resolve(commands: Sequence[Command], argv: Sequence[str], program: str) -> tuple[Command, list[str]]:
     """The command that the first word names (or the first two, noun and verb) and its arguments; else UsageError."""
     named = {str(command.name): command for command in commands}
     first, *args = argv
@@ -34,7 +34,7 @@ def resolve(commands: Sequence[Command], argv: Sequence[str]) -> tuple[Command, 
         return command, args[1:]
     if command := named.get(first):
         return command, args
-    raise UsageError(f"There is no command {first[:80]!r}.", _suggestion(named, first, args))
+    raise UsageError(f"There is no command {first[:80]!r}.", _suggestion(named, first, args, program))
 
 
 def authorize(command: Command, args: Sequence[str], call: Call) -> None:
@@ -54,9 +54,11 @@ def _near_verb(commands: Sequence[Command], command: Command, word: str) -> str 
     return next(iter(difflib.get_close_matches(f"{command.name}:{word}", verbs, n=1, cutoff=0.8)), None)
 
 
-def _suggestion(named: dict[str, Command], first: str, args: Sequence[str]) -> str:
+def _suggestion(named: dict[str, Command], first: str, args: Sequence[str], program: str) -> str:
     visible = [name for name, command in named.items() if not command.hidden]
     tried = [first, f"{first}:{args[0]}"] if args else [first]
     near = [name for word in tried for name in difflib.get_close_matches(word, visible, n=1, cutoff=0.7)]
     near += [name for name in visible if name.endswith(f":{first}")]
-    return f"Did you mean {near[-1] if len(near) > 1 and args else near[0]}?" if near else "List them: help"
+    if not near:
+        return f"List them: {program} help"
+    return f"Did you mean {near[-1] if len(near) > 1 and args else near[0]}?"

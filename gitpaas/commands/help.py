@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import click
 
 from gitpaas.commands.base import Command, command, format_option
 from gitpaas.commands.call import Call, reaches
-from gitpaas.commands.table import cut
 from gitpaas.errors import UsageError
 
 
@@ -36,7 +36,10 @@ def _overview(usable: Sequence[Command], call: Call) -> None:
     call.say(f"Usage: {call.program} COMMAND [ARGUMENTS]\n")
     width = max(len(str(command.name)) for command in usable)
     for one in usable:
-        call.say(f"  {one.name:<{width}}  {cut(one.title, max(call.console.width - width - 4, 30))}")
+        first, *rest = textwrap.wrap(one.title, max(call.console.width - width - 4, 30))
+        call.say(f"  {one.name:<{width}}  {first}")
+        for line in rest:
+            call.say(f"{'':{width + 4}}{line}")
     call.say(f"\nMore about one: {call.program} help COMMAND. A space works as well as the colon: apps create NAME.")
 
 
@@ -46,7 +49,7 @@ def _explain(usable: Sequence[Command], words: Sequence[str], call: Call) -> Non
 
     verbs = [command for command in usable if str(command.name).startswith(f"{words[0]}:")]
     try:
-        found, _ = resolve(usable, words)
+        found, _ = resolve(usable, words, call.program)
     except UsageError:
         if not verbs:
             raise

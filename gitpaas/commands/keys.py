@@ -63,11 +63,11 @@ def remove(call: Call, name: str) -> None:
     with platform.store.transaction():
         key = Key.get_or_none(Key.name == name)
         if key is None:
-            raise NotFound(f"There is no key {name[:80]!r}.", "List them: keys")
+            raise NotFound(f"There is no key {name[:80]!r}.", f"List them: {call.program} keys")
         if key.role == "admin" and Key.select().where(Key.role == "admin").count() == 1:
             raise Conflict(
                 f"{name} is the last admin key: without it nobody could let anybody in.",
-                "Add another admin first: keys:add NAME --role admin",
+                f"Add another admin first: {call.program} keys:add NAME --role admin",
             )
         key.delete_instance()
     call.say(f"{name} may not log in any more.")

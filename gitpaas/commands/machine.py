@@ -41,6 +41,8 @@ def stop(call: Call, apps: bool) -> None:
     call.say("The server has stopped." if was_running else "No server was running.")
     if apps:
         call.say("The apps have stopped too.")
+    elif was_running:
+        call.say("Apps keep running, but are not reached until it starts again: gitpaas start")
 
 
 @command("restart", role="admin", local=True)

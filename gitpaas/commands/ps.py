@@ -30,7 +30,7 @@ def listing(call: Call, app: str, style: str) -> None:
     if style == "json":
         return call.say_json(_describe(found.name, formation, instances))
     wanted = " ".join(f"{process}={quantity}" for process, quantity in formation.items())
-    call.say(f"{found.name}{' (stopped)' if found.stopped else ''}: {wanted or 'nothing was pushed yet'}")
+    call.say(f"{found.name}{' (stopped)' if found.stopped else ''}: {wanted or 'no release yet'}")
     rows = [_row(instance, found.release) for instance in instances] + _absent(formation, instances)
     if rows:
         columns = (Column("NAME"), Column("STATE", text=True), Column("RELEASE"), Column("ADDRESS"), Column("SINCE"))
@@ -78,7 +78,10 @@ def start(call: Call, app: str) -> None:
     """Start a stopped app again."""
     from gitpaas import deploy
 
-    deploy.start(call.platform, call.app(app), call.progress())
+    found = call.app(app)
+    deploy.start(call.platform, found, call.progress())
+    if found.release:
+        call.say(f"{found.name} is running.")
 
 
 @command("ps:rebuild", role="deploy")

@@ -14,7 +14,7 @@ from instances import until
 
 from gitpaas import apps, deploy, releases
 from gitpaas.config import Config
-from gitpaas.errors import BuildFailed, NotFound, RouterFailed, Unhealthy, UsageError
+from gitpaas.errors import BuildFailed, Conflict, NotFound, RouterFailed, Unhealthy, UsageError
 from gitpaas.router.caddy import CaddyRouter
 from gitpaas.store import App, Release
 
@@ -237,6 +237,16 @@ def test_app_without_a_web_process(flow: Flow) -> None:
     assert (flow.labels(), flow.route) == (["worker.1 v1"], "stopped")
     flow.reconcile()
     assert (flow.labels(), flow.route) == (["worker.1 v1"], "stopped")
+
+
+def test_restart_and_start_say_what_they_cannot_do(flow: Flow) -> None:
+    flow.deploy()
+    deploy.start(flow.platform, flow.app, flow.out)
+    assert "hello is not stopped" in flow.lines.text
+    deploy.stop(flow.platform, flow.app, flow.out)
+
+    with pytest.raises(Conflict, match="hello is stopped"):
+        deploy.restart(flow.platform, App.get(), flow.out)
 
 
 def test_web_scaled_to_zero_and_back(flow: Flow) -> None:

@@ -138,7 +138,7 @@ def test_open_starts_a_browser_only_where_somebody_sits(operator: Caller, monkey
 def test_ps_before_the_first_push(operator: Caller) -> None:
     operator("apps:create", "hello")
 
-    assert operator("ps", "hello").out == "hello: nothing was pushed yet\n"
+    assert operator("ps", "hello").out == "hello: no release yet\n"
     assert operator("ps", "hello", "--format", "json").json == {"app": "hello", "formation": {}, "instances": []}
 
 

@@ -35,6 +35,11 @@ def test_a_reader_sees_names_only(deployer: Caller, reader: Caller) -> None:
     assert reader("config:get", "hello", "TOKEN").code == 3
 
 
+def test_a_port_of_the_users_own_is_explained(deployer: Caller) -> None:
+    assert "A web process never sees this PORT" in deployer("config:set", "hello", "PORT=3000").out
+    assert "never sees" not in deployer("config:unset", "hello", "PORT").out
+
+
 def test_unset(deployer: Caller) -> None:
     deployer("config:set", "hello", "A=1", "B=2")
 

@@ -115,7 +115,7 @@ def test_a_wrong_name_suggests_the_near_one(operator: Caller, argv: tuple[str, .
 
 
 def test_a_name_like_no_other_points_to_help(operator: Caller) -> None:
-    assert operator("qqqqqq").err == " !     There is no command 'qqqqqq'.\n !     List them: help\n"
+    assert operator("qqqqqq").err == " !     There is no command 'qqqqqq'.\n !     List them: gitpaas help\n"
 
 
 def test_a_wrong_option_suggests_the_near_one(operator: Caller) -> None:
@@ -146,6 +146,7 @@ def test_help_fits_the_terminal(operator: Caller) -> None:
     assert max(map(len, operator.narrow(60)("help").out.splitlines())) <= 110  # only the last, free line is longer
     listed = operator.narrow(60)("help").out.splitlines()[2:-2]
     assert max(map(len, listed)) <= 60
+    assert "…" not in "".join(listed)
 
 
 def test_help_of_one_command_and_of_a_noun(operator: Caller) -> None:

@@ -61,6 +61,9 @@ def test_stop_says_what_it_stopped(operator: Caller, monkeypatch: pytest.MonkeyP
     assert operator("stop") == Answer(0, "No server was running.\n", "")
     assert operator("stop", "--apps") == Answer(0, "The server has stopped.\nThe apps have stopped too.\n", "")
 
+    monkeypatch.setattr(daemon, "stop", lambda *_, **__: True)
+    assert "Apps keep running" in operator("stop").out
+
 
 def test_restart_is_one_hand_over(operator: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(daemon, "restart", lambda _: RUNNING)
