@@ -99,7 +99,7 @@ def _row(build: Build) -> list[str]:
     release = f"v{build.release}" if build.release else "-"
     return [
         str(build.id),
-        build.status,
+        "deployed" if build.status == "live" else build.status,  # many once were; `releases` tells which one is
         release,
         build.commit[:7],
         build.subject,

@@ -40,7 +40,7 @@ def _overview(usable: Sequence[Command], call: Call) -> None:
         call.say(f"  {one.name:<{width}}  {first}")
         for line in rest:
             call.say(f"{'':{width + 4}}{line}")
-    call.say(f"\nMore about one: {call.program} help COMMAND. A space works as well as the colon: apps create NAME.")
+    call.say(f"\nMore about one: {call.program} help COMMAND\nA space works as well as the colon: apps create NAME")
 
 
 def _explain(usable: Sequence[Command], words: Sequence[str], call: Call) -> None:

@@ -96,7 +96,7 @@ class HostRuntime:
         if not linux.can_confine():
             found.append(_UNCONFINED if os.geteuid() == 0 else _NOT_ROOT)
         if linux.cgroup_version() is None:
-            found.append(_NO_CGROUPS)
+            found.append(_NO_CGROUPS if linux.can_confine() else f"{_NO_CGROUPS} Their number is not limited.")
         return found
 
     @contextmanager
@@ -240,4 +240,4 @@ _UNCONFINED = (
     "Mount namespaces are not allowed here: apps run as root and unconfined; "
     "start the server where CAP_SYS_ADMIN is granted, or as an ordinary user."
 )
-_NO_CGROUPS = "No cgroup may be used: memory and processes are limited by rlimits only, which are coarser."
+_NO_CGROUPS = "No cgroup may be used: each process of an instance may take twice the memory meant for all of them."

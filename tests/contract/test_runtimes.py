@@ -259,3 +259,12 @@ def test_what_is_missing_is_told_in_sentences(there: Host) -> None:
     missing = there.runtime.missing()
     assert all(line.endswith(".") for line in missing)
     assert bool(missing) == (not linux.can_confine() or linux.cgroup_version() is None)
+
+
+def test_limits_that_are_missing_are_told(there: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linux, "cgroup_version", lambda: None)
+    for confined in (True, False):
+        monkeypatch.setattr(linux, "can_confine", lambda answer=confined: answer)
+        text = " ".join(there.runtime.missing())
+        assert "may take twice the memory" in text
+        assert ("not limited" in text) is not confined

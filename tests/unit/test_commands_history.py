@@ -48,9 +48,9 @@ def test_builds_newest_first(operator: Caller, reader: Caller) -> None:
     push(operator, status="live", release=2, started_at=now - 100, finished_at=now - 25, subject="Fix\x1b[2J it")
 
     assert reader("builds", "hello").out == (
-        "BUILD  STATE   RELEASE  COMMIT   SUBJECT     BY     WHEN    TOOK\n"
-        "2      live    v2       a1b2c3d  Fix [2J it  alice  2m ago  1m15s\n"
-        "1      failed  -        a1b2c3d  Say hello   alice  2m ago  9.0s\n"
+        "BUILD  STATE     RELEASE  COMMIT   SUBJECT     BY     WHEN    TOOK\n"
+        "2      deployed  v2       a1b2c3d  Fix [2J it  alice  2m ago  1m15s\n"
+        "1      failed    -        a1b2c3d  Say hello   alice  2m ago  9.0s\n"
     )
     shown = reader("builds", "hello", "--format", "json").json
     assert [(build["build"], build["state"], build["error"]) for build in shown] == [
