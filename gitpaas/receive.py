@@ -15,6 +15,7 @@ from gitpaas.store import App, Build
 from gitpaas.values import Actor
 
 _CODES: tuple[tuple[type[GitpaasError], int], ...] = ((Superseded, 10), (Conflict, 11), (NotAllowed, 12))
+_FAILED = {"start": "Start failed: ", "release phase": "", "queue": ""}  # by step; anything else is the build's
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,8 @@ def _tell_failure(build: Build, error: BaseException, out: Output) -> None:
     if isinstance(error, BuildFailed) and error.step == "start":
         for line in error.tail:
             out.detail(line)
-    headline = f"Build failed: {error.message}" if isinstance(error, BuildFailed) else error.message
+    failed = _FAILED.get(error.step, "Build failed: ") if isinstance(error, BuildFailed) else ""
+    headline = f"{failed}{error.message}"
     out.warn(f"{headline.rstrip('.')}. {_still(app)}")
     if error.hint:
         out.warn(error.hint)

@@ -78,6 +78,7 @@ def test_from_a_fresh_clone_and_back(newcomer: Newcomer) -> None:
     assert not re.search(r"^ +(made|wrote|added|started) ", second.output, re.MULTILINE), second.output
     assert newcomer.files() == before
 
+    _remembers_its_ports(newcomer)
     _repairs_what_is_missing(newcomer)
     _pushes_a_change(newcomer)
     _goes_down_and_comes_back(newcomer)
@@ -99,6 +100,15 @@ def test_own_host_paas_is_not_overruled(newcomer: Newcomer) -> None:
     assert worked.code == 0, worked.output
     assert config.read_text() == "Host *\n  Port 22\nHost paas\n  HostName example.invalid\n"
     assert newcomer.quickstart("--purge").code == 0
+
+
+def _remembers_its_ports(newcomer: Newcomer) -> None:
+    """In the next shell, which has no variables of ours."""
+    bare = {name: value for name, value in newcomer.env.items() if not name.endswith("_PORT")}
+    later = Newcomer(newcomer.clone, newcomer.home, bare).quickstart()
+
+    assert later.code == 0, later.output
+    assert f"   ready  server: ssh 127.0.0.1:{newcomer.env['GITPAAS_SSH_PORT']}, " in later.output
 
 
 def _repairs_what_is_missing(newcomer: Newcomer) -> None:

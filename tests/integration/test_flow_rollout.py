@@ -60,7 +60,7 @@ def test_first_push_goes_live(flow: Flow) -> None:
 
 def test_failed_first_push_and_a_fixed_one(flow: Flow) -> None:
     assert flow.push(flow.commit(first_py="raise SystemExit(3)")) == 1
-    assert "web.1 exited with 3" in flow.lines.text
+    assert " !     Start failed: web.1 exited with 3 before it answered. " in flow.lines.text
     assert "Nothing is live yet" in flow.lines.text
     assert (flow.labels(), flow.ref(MAIN), flow.held(), flow.route) == ([], None, "", "empty")
     assert not list(flow.config.slugs("hello").iterdir())
@@ -285,5 +285,5 @@ def test_release_phase_that_fails(flow: Flow) -> None:
     flow.deploy()
     lines = Lines()
     assert flow.push(flow.commit(procfile=f"release: echo told; exit 5\n{WEB}"), lines=lines) == 1
-    assert "Release phase exited with 5" in lines.text
+    assert " !     Release phase exited with 5. v1 keeps serving.\n" in lines.text
     assert (flow.live.number, flow.release(2).status, flow.labels()) == (1, "failed", ["web.1 v1"])
