@@ -79,7 +79,7 @@ class Laps:
 def seconds(value: float) -> str:
     """0.84 -> "0.8s", 75 -> "1m15s": what fits in a headline."""
     if value < 60:
-        return f"{value:.1f}s" if value >= 0.1 else f"{value:.2f}s"
+        return f"{value:.1f}s" if value >= 0.095 else f"{value:.2f}s"
     minutes, rest = divmod(round(value), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s"
