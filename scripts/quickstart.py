@@ -40,6 +40,11 @@ def main() -> int:
     except GitpaasError as error:
         print(f"\n{error.message}" + (f"\n{error.hint}" if error.hint else ""), file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `quickstart | head`: whatever is still to be said goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     return 0
 
 

@@ -39,7 +39,7 @@ def parse(argv: Sequence[str]) -> tuple[str, str]:
 def _receive(channel: Channel, app: str, actor: Actor, services: Services) -> int:
     if actor.role == "read":
         raise NotAllowed(
-            f"The key {actor.name!r} may fetch from {app}, not push to it.", "An admin can give it the role deploy."
+            f"The key {actor.name!r} may fetch, not push to {app}.", "An admin can give it the role deploy."
         )
     wire = Wire(channel)
     try:
