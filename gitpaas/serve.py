@@ -26,6 +26,7 @@ from gitpaas.values import Actor
 _log = logging.getLogger(__name__)
 
 _TICK = 1.0  # seconds between two looks at everything
+_FAREWELL = 5.0  # seconds that the loops get to end a round together; each is safe to be cut off in
 
 Execute = Callable[[Platform, Sequence[str], Actor, Console], int]
 
@@ -108,8 +109,9 @@ def _loops(
         finally:
             stopping.set()
             platform.runtime.wake()
+            deadline = time.monotonic() + _FAREWELL
             for thread in threads:
-                thread.join(timeout=5)
+                thread.join(timeout=max(0.0, deadline - time.monotonic()))
 
 
 def _repeat(name: str, step: Callable[[], object], pause: Callable[[], object], stopping: threading.Event) -> None:

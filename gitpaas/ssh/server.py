@@ -24,6 +24,7 @@ from gitpaas.ssh.services import Apps, Execute, Services
 
 _log = logging.getLogger(__name__)
 
+_FAREWELL = 3.0  # seconds; they are daemons and end with the process at the latest
 _BACKLOG = 128
 _LOOK_ROUND = 0.5  # seconds between two looks at who is late and which hooks have ended
 
@@ -62,7 +63,7 @@ class SshServer:
                 self._socket.shutdown(socket.SHUT_RDWR)  # wakes accept()
             self._socket.close()
         for thread in self._threads:
-            thread.join()
+            thread.join(timeout=_FAREWELL)
         self._threads.clear()
         self._lobby.show_out_all()
 

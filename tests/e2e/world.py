@@ -71,14 +71,20 @@ class World:
         """Nothing of this world keeps running, whatever the test has done to it."""
         for began in self._background:
             began.kill()
-        if self.process and self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-        self.gitpaas("stop", "--apps")
-        self.kill_all()
+        try:
+            if self.process and self.process.poll() is None:
+                self._terminate(self.process)
+        finally:
+            self.gitpaas("stop", "--apps")
+            self.kill_all()
+
+    def _terminate(self, process: subprocess.Popen[bytes]) -> None:
+        process.terminate()
+        try:
+            process.wait(timeout=40)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
 
     def pids(self, *words: str) -> list[int]:
         """Processes of this world (its state directory is in their environment or argv) with `words` in their argv."""
