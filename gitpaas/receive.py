@@ -3,8 +3,8 @@ and end with an exit status that becomes git's answer (values.RECEIVE_REASONS)."
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from gitpaas import apps, deploy, hook, logs, queue, releases, repository
 from gitpaas.errors import BuildFailed, Conflict, GitpaasError, NotAllowed, NotFound, Superseded
@@ -27,7 +27,6 @@ class Push:
     actor: Actor
     deferred: bool = False
     atomic: bool = False
-    options: Mapping[str, str] = field(default_factory=dict)
 
 
 def receive(platform: Platform, push: Push, client: Sink) -> int:
