@@ -91,6 +91,9 @@ def destroy(platform: Platform, app: App) -> None:
         if instances := platform.runtime.running(name):
             with ThreadPoolExecutor(len(instances)) as together:
                 list(together.map(lambda instance: platform.runtime.stop(instance, config.stop_grace), instances))
+        platform.runtime.forget(name)
+        for artifacts in platform.artifacts.values():
+            artifacts.forget(name)
         for folder in _folders(config, name):
             for doomed in folder.parent.glob(".*"):  # and what is left of another one, whose removal was killed
                 shell.remove(doomed)
@@ -103,7 +106,7 @@ def uid(config: Config, app: App) -> int | None:
 
 def limits(config: Config) -> Limits:
     """What one instance may take."""
-    return Limits(config.instance_memory, config.instance_processes, config.instance_files)
+    return Limits(config.instance_memory, config.instance_processes, config.instance_files, config.instance_cpus)
 
 
 def hand_over(path: os.PathLike[str], user: int | None) -> None:

@@ -6,11 +6,13 @@ README's table is compared with these by a test.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -72,9 +74,40 @@ def _domain(text: str) -> str:
 
 
 def _runtime(text: str) -> str:
-    if text != "host":
-        raise ValueError(f"{text!r} is not a runtime; there is: host")
+    if text not in RUNTIMES:
+        raise ValueError(f"{text!r} is not a runtime; there are: {', '.join(RUNTIMES)}")
     return text
+
+
+def _cpus(text: str) -> float | None:
+    if not text.strip():
+        return None
+    if not re.fullmatch(r"\d{1,4}(\.\d{1,3})?", text.strip()) or not float(text):
+        raise ValueError(f"{text!r} is not a number of CPUs such as 2 or 0.5")
+    return float(text)
+
+
+def _network(text: str) -> IPv4Network:
+    network = IPv4Network(text.strip())
+    if not 8 <= network.prefixlen <= 24 or not network.is_private:
+        raise ValueError(f"{text!r} is not a private network of /8 to /24 such as 10.213.0.0/16")
+    return network
+
+
+def _mirrors(text: str) -> dict[str, str]:
+    mirrors = {}
+    for word in _names(text):
+        match = re.fullmatch(r"([\w.:-]+)=([\w.:/-]+)", word, re.ASCII)
+        if not match:
+            raise ValueError(f"{word!r} is not REGISTRY=MIRROR such as docker.io=mirror.example.com")
+        mirrors[match[1]] = match[2]
+    return mirrors
+
+
+def _surge(text: str) -> str:
+    if not re.fullmatch(r"[1-9]\d{0,2}%?", text.strip()):
+        raise ValueError(f"{text!r} is neither a number of instances such as 1 nor a part of them such as 25%")
+    return text.strip()
 
 
 # What a build behind a proxy or a company's own certificate authority needs, and nothing that is a secret of ours.
@@ -82,6 +115,7 @@ _NETWORK = (
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
     "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "UV_SYSTEM_CERTS",
 )  # fmt: skip
+RUNTIMES = ("auto", "host", "docker")
 _SYSTEM_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")  # Debian's, Alpine's and Arch's
 
 
@@ -94,18 +128,42 @@ class Config:
     ssh_port: int = _doc(2222, "Port of the SSH server.")
     http_port: int = _doc(8080, "Port of the router.")
     base_domain: str = _doc("localhost", "Apps answer at `<app>.<base_domain>`.", parse=_domain)
-    runtime: str = _doc("host", "What runs the apps: `host` (plain processes).", parse=_runtime)
+    runtime: str = _doc(
+        "auto",
+        "What runs the apps: `host` (plain processes), `docker`, or `auto` (docker where it can, decided at init).",
+        parse=_runtime,
+    )
     max_builds: int = _doc(2, "Builds at the same time on this machine.")
     build_timeout: int = _doc(900, "Seconds a build may take.")
     release_timeout: int = _doc(600, "Seconds the release phase may take.")
     start_timeout: int = _doc(60, "Seconds until a new instance must answer.")
     drain_timeout: int = _doc(30, "Seconds that requests and streams still open on an old instance get.")
     stop_grace: int = _doc(10, "Seconds between SIGTERM and SIGKILL.")
+    max_surge: str = _doc(
+        "100%", "Instances more than wanted while a release is rolled out: a number or a percentage.", parse=_surge
+    )
     keep_releases: int = _doc(5, "Releases of each app whose artifact is kept for rollback.")
     instance_memory: int = _doc("512m", "Memory of one instance.", parse=size)
     instance_processes: int = _doc(256, "Processes and threads of one instance.")
     instance_files: int = _doc(8192, "Open files of one process of an instance.")
+    instance_cpus: float | None = _doc("", "CPUs one instance may use, such as 0.5; unlimited when empty.", parse=_cpus)
     build_memory: int = _doc("2g", "Memory of one build.", parse=size)
+    build_cpus: float | None = _doc(
+        "", "CPUs that BuildKit may use for all builds together; unlimited when empty.", parse=_cpus
+    )
+    build_cache: int = _doc("10g", "Disk that BuildKit's cache may take.", parse=size)
+    docker_host: str = _doc("unix:///var/run/docker.sock", "Where Docker Engine answers.")
+    app_networks: IPv4Network = _doc(
+        "10.213.0.0/16", "Addresses that the apps' networks are cut from, 62 for each app.", parse=_network
+    )
+    registry_mirrors: Mapping[str, str] = _doc(
+        "", "Mirrors to pull from, such as docker.io=mirror.example.com.", parse=_mirrors
+    )
+    insecure_registries: tuple[str, ...] = _doc("", "Registries that speak plain HTTP, HOST:PORT.", parse=_names)
+    image_registry: str = _doc(
+        "", "A registry (HOST:PORT) through which images go to Docker Engine; else as an archive."
+    )
+    tools: str = _doc("", "A directory with railpack, buildkitd, buildctl and mise of your own.")
     app_ports: tuple[int, int] = _doc("20000-29999", "Ports that instances are given.", parse=_ports)
     app_uid_base: int = _doc(50000, "App n runs as user id base + n when the server is root.")
     build_env: tuple[str, ...] = _doc("", "More variables of the server that builds may see, by name.", parse=_names)
@@ -153,6 +211,34 @@ class Config:
     @property
     def toolchain(self) -> Path:
         return self.home / "toolchain"
+
+    @property
+    def identity(self) -> str:
+        """Tells what is ours on an engine that several servers share: 12 hex digits of the state directory's path."""
+        return hashlib.sha256(os.fsencode(self.home.resolve())).hexdigest()[:12]
+
+    @property
+    def chosen_runtime(self) -> Path:
+        """What `auto` was decided to be, and why, in two lines."""
+        return self.home / "runtime"
+
+    @property
+    def buildkit(self) -> Path:
+        return self.home / "buildkit"
+
+    @property
+    def registry_credentials(self) -> Path:
+        """A directory with a config.json as Docker's own programs write it; mode 0700."""
+        return self.home / "registries"
+
+    def volume(self, app: str, name: str) -> Path:
+        """Where the host runtime keeps an app's volume."""
+        return self.home / "volumes" / app / name
+
+    def surge(self, wanted: int) -> int:
+        """How many instances more than `wanted` may run during a roll-out: at least one."""
+        number = int(self.max_surge.rstrip("%"))
+        return max(1, -(-wanted * number // 100) if self.max_surge.endswith("%") else number)
 
     def repository(self, app: str) -> Path:
         return self.repos / f"{app}.git"
@@ -262,6 +348,8 @@ def _read_file(path: Path) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ",".join(f"{key}={item}" for key, item in value.items())
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

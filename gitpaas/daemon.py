@@ -16,6 +16,7 @@ from pathlib import Path
 from gitpaas import locks
 from gitpaas.config import Config
 from gitpaas.errors import GitpaasError
+from gitpaas.platform import make_runtime
 
 HAND_OVER = signal.SIGUSR1  # end, and leave the router to the next server: no request is lost meanwhile
 
@@ -80,9 +81,7 @@ def restart(config: Config) -> DaemonStatus:
 
 def status(config: Config) -> DaemonStatus:
     """Whether a server runs on this state directory, where it listens, and what this machine lacks."""
-    from gitpaas.runtimes.host import HostRuntime
-
-    missing = tuple(HostRuntime(config).missing())
+    missing = tuple(make_runtime(config).missing())
     pid = _server_pid(config)
     try:
         record = json.loads(record_path(config).read_text()) if pid else None
@@ -132,9 +131,7 @@ def _await_end(config: Config, pid: int) -> None:
 
 def _stop_instances(config: Config) -> None:
     """All of them at the same time: each may take its grace."""
-    from gitpaas.runtimes.host import HostRuntime
-
-    runtime = HostRuntime(config)
+    runtime = make_runtime(config)
     threads = [
         threading.Thread(target=runtime.stop, args=(instance, config.stop_grace)) for instance in runtime.running()
     ]

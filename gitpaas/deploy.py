@@ -42,7 +42,7 @@ def rollback(platform: Platform, app: App, number: int | None, actor: Actor, out
         older = releases.find(app, number) if number else releases.before(app)
         if older.status != "live":
             raise UsageError(f"v{older.number} never went live.", f"Choose another: ssh paas releases {app.name}")
-        if not releases.is_kept(older):
+        if not releases.is_kept(platform, older):
             hint = f"Push its commit again: {older.commit[:12]}"
             raise NotFound(f"The slug of v{older.number} is no longer kept.", hint)
         release = releases.copy(platform, app, older, f"Rollback to v{older.number}", actor.name, with_config=True)

@@ -76,3 +76,11 @@ class RouterFailed(GitpaasError):
 
 class RuntimeFailed(GitpaasError):
     """The runtime cannot start or stop an instance: the platform's problem, not the app's."""
+
+
+class EngineFailed(RuntimeFailed):
+    """Docker Engine does not answer, or refuses what we ask of it."""
+
+
+class ToolFailed(GitpaasError):
+    """A program of the toolchain cannot be had, or does not do its work: the platform's problem, not the app's."""

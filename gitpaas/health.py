@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gitpaas.errors import Unhealthy
 from gitpaas.linux import sockets
-from gitpaas.values import HealthCheck
+from gitpaas.values import HealthCheck, Reach
 
 _PAUSE = 0.1  # seconds between two looks
 _EAGER = (
@@ -27,6 +27,7 @@ class Health:
 
     status: int | None
     seconds: float
+    address: str  # where
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class _Look:
 
 
 def wait_until_healthy(
-    address: str,
+    reach: Callable[[], Reach],
     check: HealthCheck,
     still_running: Callable[[], bool],
     *,
@@ -49,6 +50,7 @@ def wait_until_healthy(
 ) -> Health:
     """Look until the instance answers. Unhealthy when it ends first or `check.timeout` is over.
 
+    `reach` is asked before each look where the instance listens: it may choose a port of its own.
     `host` is sent as the Host header (frameworks refuse hosts they do not know); the address when None.
     `began` is when the time began to run (time.monotonic()); now when None.
     `owner` is the user id that the instance runs as: nobody else who listens there counts. None: whoever it is.
@@ -56,25 +58,33 @@ def wait_until_healthy(
     began = time.monotonic() if began is None else began
     while True:
         left = check.timeout - (time.monotonic() - began)
-        look = _look(address, check, host, owner, timeout=min(_PATIENCE, max(left, _PAUSE)))
+        found = reach()
+        look = _look_at(found, check, host, owner, timeout=min(_PATIENCE, max(left, _PAUSE)))
         taken = time.monotonic() - began
         if look.ok:
-            return Health(look.status, taken)
+            return Health(look.status, taken, str(found.address))
         if not still_running():
             raise Unhealthy(f"The app ended {taken:.1f} s after its start, before it answered", step="start")
         if taken >= check.timeout:
-            raise _gave_up(address, check, look)
+            raise _gave_up(found, check, look)
         time.sleep(_EAGER[0] if taken < _EAGER[1] and look.status is None else _PAUSE)
 
 
 def answers(
-    address: str, check: HealthCheck, *, timeout: float = 1.0, host: str | None = None, owner: int | None = None
+    reach: Reach, check: HealthCheck, *, timeout: float = 1.0, host: str | None = None, owner: int | None = None
 ) -> bool:
     """One look, `timeout` seconds at most."""
-    return _look(address, check, host, owner, timeout).ok
+    return _look_at(reach, check, host, owner, timeout).ok
 
 
-def _gave_up(address: str, check: HealthCheck, look: _Look) -> Unhealthy:
+def _gave_up(reach: Reach, check: HealthCheck, look: _Look) -> Unhealthy:
+    address = reach.address
+    if reach.note:
+        return Unhealthy(
+            f"Nothing answered within {check.timeout:g} s: {reach.note}",
+            step="start",
+            hint="The app must listen on $PORT at every address (0.0.0.0 or ::), not only at 127.0.0.1.",
+        )
     if look.status is not None:
         return Unhealthy(
             f"GET {check.path} on {address} (PORT) gave {look.seen} and nothing better within {check.timeout:g} s",
@@ -86,6 +96,12 @@ def _gave_up(address: str, check: HealthCheck, look: _Look) -> Unhealthy:
         step="start",
         hint="Does the app listen on $PORT, at 127.0.0.1 or at every address?",
     )
+
+
+def _look_at(reach: Reach, check: HealthCheck, host: str | None, owner: int | None, timeout: float) -> _Look:
+    if reach.address is None or not reach.ready:
+        return _Look(False, reach.note or "it is not ready yet")
+    return _look(reach.address, check, host, owner, timeout)
 
 
 def _look(address: str, check: HealthCheck, host: str | None, owner: int | None, timeout: float) -> _Look:

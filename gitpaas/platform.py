@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from gitpaas import store
+from gitpaas import engine, store
 from gitpaas.config import Config
 from gitpaas.router import Router
 from gitpaas.runtimes import Runtime
 from gitpaas.store import Store
 
 if TYPE_CHECKING:
+    from gitpaas.artifacts import ArtifactStore
     from gitpaas.builders import Builder
 
 
@@ -24,11 +28,26 @@ class Platform:
     router: Router
 
     @cached_property
+    def artifacts(self) -> Mapping[str, ArtifactStore]:
+        """By the kind of artifact, for the kinds that this server can run."""
+        from gitpaas.artifacts.slugs import SlugStore
+
+        return {"slug": SlugStore(self.config)}
+
+    @cached_property
     def builders(self) -> tuple[Builder, ...]:
         """Made when first asked for: only the process that builds needs them, not the server."""
         from gitpaas.builders import BUILDERS
 
         return tuple(make(self.config) for make in BUILDERS)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which runtime, and why, in a sentence."""
+
+    name: Literal["host", "docker"]
+    why: str
 
 
 def prepare(config: Config) -> None:
@@ -37,17 +56,52 @@ def prepare(config: Config) -> None:
     config.home.chmod(0o700)
     for directory in (config.repos, config.routes, config.locks, config.run, config.caddy, config.toolchain):
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if config.runtime == "auto" and not config.chosen_runtime.exists():
+        choice = decide(config)
+        fresh = config.chosen_runtime.with_suffix(".new")
+        fresh.write_text(f"{choice.name}\n{choice.why}\n")
+        fresh.rename(config.chosen_runtime)
+
+
+def choose(config: Config) -> Choice:
+    """The runtime of this state directory: as the setting says, else as it was decided at init."""
+    if config.runtime == "host":
+        return Choice("host", "The setting runtime says so.")
+    if config.runtime == "docker":
+        return Choice("docker", "The setting runtime says so.")
+    try:
+        name, why = config.chosen_runtime.read_text().splitlines()[:2]
+    except (OSError, ValueError):
+        return decide(config)
+    return Choice("docker" if name == "docker" else "host", why)
+
+
+def decide(config: Config) -> Choice:
+    """What `auto` means on this machine today."""
+    if sys.platform != "linux":
+        return Choice("host", "Images are built by a BuildKit of our own, which needs Linux.")
+    if os.geteuid() != 0:
+        return Choice("host", "Images are built by a BuildKit of our own, which needs root.")
+    if not engine.answers(config.docker_host):
+        return Choice("host", f"No Docker Engine answered at {config.docker_host}.")
+    return Choice("docker", f"Docker Engine answers at {config.docker_host}.")
 
 
 def build_platform(config: Config) -> Platform:
     """Open the state directory and choose builders, runtime and router."""
     from gitpaas.router.caddy import CaddyRouter
-    from gitpaas.runtimes.host import HostRuntime
 
     prepare(config)
     return Platform(
         config=config,
         store=store.connect(config.database, config.secret_key),
-        runtime=HostRuntime(config),
+        runtime=make_runtime(config),
         router=CaddyRouter(config.routes),
     )
+
+
+def make_runtime(config: Config) -> Runtime:
+    """What runs the apps of this state directory."""
+    from gitpaas.runtimes.host import HostRuntime
+
+    return HostRuntime(config)

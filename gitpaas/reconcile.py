@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from gitpaas import apps, health, locks, queue, releases, rollout
+from gitpaas import health, locks, queue, releases, rollout
 from gitpaas.errors import RuntimeFailed
 from gitpaas.plan import Missing, Plan, plan
 from gitpaas.platform import Platform
@@ -156,10 +156,9 @@ class Reconciler:
         return time.monotonic() - self._awaited.setdefault(instance.id, time.monotonic())
 
     def _answers(self, app: App, instance: Instance, check: HealthCheck) -> bool:
-        config = self._platform.config
-        return instance.address is not None and health.answers(
-            instance.address, check, timeout=_PROBE, host=config.host(app.name), owner=apps.uid(config, app)
-        )
+        reach, host = self._platform.runtime.reach(instance), self._platform.config.host(app.name)
+        owner = releases.owner(self._platform, releases.find(app, instance.release))
+        return health.answers(reach, check, timeout=_PROBE, host=host, owner=owner)
 
     def _retire(self, instance: Instance) -> None:
         """Stop a surplus instance: one that served only when its last request has ended, or time is up."""

@@ -8,14 +8,13 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from pathlib import Path
 
 from gitpaas import apps
 from gitpaas.errors import BuildFailed, CommandFailed, NotFound
 from gitpaas.output import Output
 from gitpaas.platform import Platform
-from gitpaas.store import App, Build, ConfigVar, Formation, Release
-from gitpaas.values import Artifact, HealthCheck, InstanceSpec, Mount, Secret
+from gitpaas.store import App, Build, ConfigVar, Formation, Release, Volume
+from gitpaas.values import Artifact, HealthCheck, InstanceSpec, Mount, RunOptions, Secret, VolumeMount
 
 RELEASE_PHASE = "release"  # the process type that runs once before the switch, and never as an instance
 
@@ -83,6 +82,8 @@ def run_release_phase(platform: Platform, app: App, release: Release, out: Outpu
 
 def make_live(platform: Platform, app: App, release: Release) -> None:
     """The one moment the intent changes: from here on, reconcile works towards this release."""
+    made = artifact(release)
+    platform.artifacts[made.kind].tag(app.name, release.number, made)
     with platform.store.transaction():
         App.update(release=release.number).where(App.id == app.id).execute()
         Release.update(status="live").where(Release.id == release.id).execute()
@@ -190,9 +191,15 @@ def _intent(app: App, release: Release | None, chosen: Mapping[str, int], buildi
     return Intent(app, release, wanted, app.id in building)
 
 
-def is_kept(release: Release) -> bool:
+def is_kept(platform: Platform, release: Release) -> bool:
     """Whether the artifact is still there to run."""
-    return Path(artifact(release).reference).is_dir()
+    made = artifact(release)
+    return made.kind in platform.artifacts and platform.artifacts[made.kind].is_kept(made)
+
+
+def owner(platform: Platform, release: Release) -> int | None:
+    """The user id that its instances run as, when that is ours to choose: an image brings its own."""
+    return apps.uid(platform.config, release.app) if artifact(release).kind == "slug" else None
 
 
 def config(platform: Platform, app: App) -> dict[str, Secret]:
@@ -245,10 +252,12 @@ def spec(platform: Platform, app: App, release: Release, process: str, number: i
         command=made.processes[process],
         artifact=made,
         env={name: Secret(value) for name, value in _opened_config(platform, release).items()},
-        uid=apps.uid(platform.config, app),
+        uid=owner(platform, release),
         limits=apps.limits(platform.config),
         listens=process == "web",
         restarts=restarts,
+        volumes=tuple(VolumeMount(row.name, row.target) for row in Volume.select().where(Volume.app == app)),
+        options=RunOptions(**json.loads(app.run_options)),
     )
 
 

@@ -1,12 +1,14 @@
-"""What is kept on the disk for rollback, and what goes: slugs and layers by the releases that need them."""
+"""What is kept on the disk for rollback, and what goes: artifacts by the releases that need them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
-from gitpaas import linux, locks, releases, shell
+from gitpaas import linux, locks, releases
+from gitpaas.artifacts import Needed
 from gitpaas.platform import Platform
 from gitpaas.store import App, Build, Release
 
@@ -20,7 +22,8 @@ def removed_unless_live(platform: Platform, app: App, build: Build) -> Iterator[
         yield
     except BaseException:
         if releases.made_by(build) is None:
-            shell.remove(platform.config.slug(app.name, build.id))
+            for artifacts in platform.artifacts.values():
+                artifacts.discard(app.name, build.id)
         raise
 
 
@@ -30,7 +33,7 @@ def end_orphan(tree: Path) -> None:
 
 
 def prune(platform: Platform, app: App) -> None:
-    """Remove the slugs and layers that no kept release needs: the last few live ones, what is built, what runs.
+    """Remove the artifacts that no kept release needs: the last few live ones, what is built, what runs.
 
     Not while somebody changes what runs, perhaps back to what we are about to remove: then next time."""
     with locks.held(platform.config.rollout_lock(app.name), wait=False) as is_quiet:
@@ -47,18 +50,13 @@ def forget_builds(platform: Platform, app: App) -> None:
 
 
 def _prune(platform: Platform, app: App) -> None:
-    there = list(platform.config.slugs(app.name).glob("*"))  # before we ask which are needed: some are made meanwhile
-    kept = _kept(platform, app)
-    slugs = {releases.artifact(release).reference for release in kept}
-    slugs |= {str(platform.config.slug(app.name, build.id)) for build in releases.unfinished(app)}
-    for slug in there:
-        if str(slug) not in slugs:
-            shell.remove(slug)
-    from gitpaas.builders import layers  # late: the server loads no builders
+    for artifacts in platform.artifacts.values():
+        artifacts.prune(app.name, partial(_needed, platform, app, artifacts.kind))
 
-    layers.prune(
-        platform.config.cache(app.name), [m.source for release in kept for m in releases.artifact(release).mounts]
-    )
+
+def _needed(platform: Platform, app: App, kind: str) -> Needed:
+    made = [releases.artifact(release) for release in _kept(platform, app)]
+    return Needed([one for one in made if one.kind == kind], {build.id for build in releases.unfinished(app)})
 
 
 def _kept(platform: Platform, app: App) -> list[Release]:

@@ -12,9 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
-from gitpaas import apps, health, locks, releases
+from gitpaas import health, locks, releases
 from gitpaas.config import Config
 from gitpaas.errors import NotFound, RouterFailed, Unhealthy, UsageError
 from gitpaas.output import Output, seconds
@@ -24,7 +23,6 @@ from gitpaas.store import App, Release
 from gitpaas.values import HealthCheck, Instance
 
 _TAIL = 15  # lines of an app's own output that explain a failed start
-_LAST_BYTES = 16_384  # of a file that the app may be growing meanwhile
 
 
 @contextmanager
@@ -42,7 +40,7 @@ def roll_out(platform: Platform, app: App, release: Release, out: Output) -> Non
     """Make `release` the live one. Unhealthy, with nothing changed, when its web instances do not come up."""
     releases.bring_up_to_date(platform, app, release)
     fresh = start_all(platform, app, release, out)
-    with _stopped_unless_healthy(platform, release, fresh, out):
+    with _stopped_unless_healthy(platform, release, fresh, out) as fresh:
         releases.make_live(platform, app, release)
     # From here on it is live: what is not done now, reconcile does.
     try:
@@ -56,7 +54,10 @@ def roll_out(platform: Platform, app: App, release: Release, out: Output) -> Non
 def renew(platform: Platform, app: App, release: Release, out: Output, process: str | None) -> None:
     """Fresh instances of the live release in place of the running ones (of one process type when given)."""
     fresh = start_all(platform, app, release, out, only=process)
-    with _stopped_unless_healthy(platform, release, fresh, out), locks.held(platform.config.live_lock(app.name)):
+    with (
+        _stopped_unless_healthy(platform, release, fresh, out) as fresh,
+        locks.held(platform.config.live_lock(app.name)),
+    ):
         if process in (None, "web"):
             point(platform, app, fresh)
     wake(platform.config)
@@ -92,23 +93,26 @@ def require_capacity(platform: Platform, web: int) -> None:
         raise UsageError(f"At most {most} web instances of an app can be balanced here, not {web}.")
 
 
-def await_healthy(platform: Platform, release: Release, fresh: Sequence[Instance], out: Output) -> None:
-    """Wait for every instance that listens. Unhealthy carries the last lines the app itself wrote.
+def await_healthy(platform: Platform, release: Release, fresh: Sequence[Instance], out: Output) -> list[Instance]:
+    """Wait for every instance that listens; all of them, with the addresses that answered. Unhealthy carries the last
+    lines the app itself wrote.
 
     They start at the same time and so have the same time; one that ends is the end of the waiting for any."""
     check, host = health_check(platform, release), platform.config.host(release.app.name)
-    owner = apps.uid(platform.config, release.app)
+    owner = releases.owner(platform, release)
     listening, began = [instance for instance in fresh if instance.address], time.monotonic()
     all_live = partial(_all_live, platform, listening)
+    answering = [instance for instance in fresh if not instance.address]
     for instance in listening:
+        reach = partial(platform.runtime.reach, instance)
         try:
-            result = health.wait_until_healthy(
-                str(instance.address), check, all_live, host=host, began=began, owner=owner
-            )
+            result = health.wait_until_healthy(reach, check, all_live, host=host, began=began, owner=owner)
         except Unhealthy as error:
             raise _explained(platform, instance, listening, error) from error
+        answering.append(replace(instance, address=result.address))
         asked = f"GET {check.path} -> {result.status}" if check.path else "port open"
         out.step(f"Health check: {asked} after {seconds(result.seconds)} on {instance.label}")
+    return answering
 
 
 def health_check(platform: Platform, release: Release) -> HealthCheck:
@@ -147,16 +151,6 @@ def wake(config: Config) -> None:
         poke.sendto(b"1", str(config.run / "wake"))
 
 
-def last_lines(path: Path | None, count: int = _TAIL) -> tuple[str, ...]:
-    """The end of an instance's own output."""
-    if path is None or not path.exists():
-        return ()
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _LAST_BYTES))
-        lines = file.read(_LAST_BYTES).decode("utf-8", "replace").replace("\0", "").splitlines()
-    return tuple(lines[-count:])
-
-
 def _wanted(app: App, release: Release) -> dict[str, int]:
     """By this release's own process types: it may not be live yet."""
     return {} if app.stopped else releases.formation_of(app, releases.artifact(release))
@@ -179,10 +173,10 @@ def _start(
 @contextmanager
 def _stopped_unless_healthy(
     platform: Platform, release: Release, fresh: Sequence[Instance], out: Output
-) -> Iterator[None]:
+) -> Iterator[list[Instance]]:
+    """Yields them with the addresses that have answered."""
     try:
-        await_healthy(platform, release, fresh, out)
-        yield
+        yield await_healthy(platform, release, fresh, out)
     except BaseException:
         stop_all(platform, fresh)
         raise
@@ -196,10 +190,10 @@ def _fill(platform: Platform, app: App, release: Release, out: Output) -> None:
     waiting = [i for i in todo.keep if i.address and i.address not in addresses]
     fresh = _start(platform, app, release, [(m.process, m.number) for m in todo.missing], out)
     with (
-        _stopped_unless_healthy(platform, release, [*waiting, *fresh], out),
+        _stopped_unless_healthy(platform, release, [*waiting, *fresh], out) as answering,
         locks.held(platform.config.live_lock(app.name)),
     ):
-        point(platform, app, [*todo.keep, *fresh])
+        point(platform, app, [*(i for i in todo.keep if i not in waiting), *answering])
     for ended in filter(None, (m.last for m in todo.missing)):
         platform.runtime.stop(ended, grace=0)
 
@@ -217,4 +211,4 @@ def _explained(platform: Platform, instance: Instance, others: Sequence[Instance
     if ended:
         instance = ended[0]
         message = f"{instance.label} exited with {instance.exit_code} before it answered"
-    return Unhealthy(message, step="start", tail=last_lines(instance.log), hint=error.hint)
+    return Unhealthy(message, step="start", tail=platform.runtime.output(instance, _TAIL), hint=error.hint)

@@ -62,6 +62,7 @@ def serve(config: Config, execute: Execute) -> None:
         ssh = SshServer(platform, lambda argv, actor, console: execute(platform, argv, actor, console))
         ssh.start()
         stack.callback(ssh.stop)
+        stack.enter_context(platform.runtime.attend())
         stack.enter_context(_loops(platform, reconciler, caddy.check, stopping))
         record = _announce(config, ssh.port)
         stack.callback(record.unlink, missing_ok=True)

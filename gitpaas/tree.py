@@ -57,6 +57,15 @@ def has_file(tree: Path, name: str) -> bool:
         return False
 
 
+def size(tree: Path) -> int:
+    """Bytes of all files in it."""
+    total = 0
+    for entry in everything(tree):
+        with suppress(FileNotFoundError):
+            total += 0 if entry.is_dir(follow_symlinks=False) else entry.stat(follow_symlinks=False).st_size
+    return total
+
+
 def everything(tree: str | os.PathLike[str]) -> Iterator[os.DirEntry[str]]:
     """All that is in a tree, directories before what is in them, however deep. No link is followed."""
     waiting = [os.fspath(tree)]

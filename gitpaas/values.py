@@ -109,6 +109,7 @@ class Limits:
     memory: int | None = None
     processes: int | None = None
     files: int | None = None
+    cpus: float | None = None  # of one CPU's time: 0.5 is half of one
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,33 @@ class Mount:
     source: str
     target: str
     writable: bool = False
+
+
+@dataclass(frozen=True)
+class VolumeMount:
+    """A directory of an app that outlives its releases: `name` is the app's own, `target` absolute inside."""
+
+    name: str
+    target: str
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """What people chose for an app's builds. JSON in the store; empty means that the tree decides."""
+
+    builder: str | None = None  # slug, railpack, dockerfile
+    root: str | None = None  # the directory of the tree that is the app; relative, without `..`
+    dockerfile: str | None = None  # relative to `root`
+    target: str | None = None  # a stage of the Dockerfile
+    args: Mapping[str, str] = field(default_factory=dict)  # build arguments of the Dockerfile; not secret
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What people chose for an app's instances. JSON in the store."""
+
+    port: int | None = None  # the one that web listens on, when neither PORT nor EXPOSE says it
+    read_only: bool = False  # nothing but /tmp and the app's volumes can be written
 
 
 @dataclass(frozen=True)
@@ -141,6 +169,8 @@ class BuildRequest:
     uid: int | None  # run the app's own code as this user (and a group of the same number)
     timeout: float  # seconds for the whole build
     limits: Limits = Limits()
+    options: BuildOptions = BuildOptions()
+    previous: Mapping[str, str] = field(default_factory=dict)  # Artifact.details of the release that is live
 
 
 @dataclass(frozen=True)
@@ -152,19 +182,29 @@ class HealthCheck:
 
 
 @dataclass(frozen=True)
+class Reach:
+    """Where an instance can be asked and whether that makes sense yet, as its runtime sees it from inside."""
+
+    address: str | None
+    ready: bool = True  # False: a health check that the image itself brings has not passed yet
+    note: str = ""  # why nobody reaches it, for people: "it listens on 127.0.0.1:5000 only"
+
+
+@dataclass(frozen=True)
 class Artifact:
     """What a build made: enough to run it, and to run it again a year later. JSON in the store."""
 
     kind: Literal["slug", "image"]
-    reference: str  # a slug's absolute directory, or an image's name
+    reference: str  # a slug's absolute directory, or an image's id (sha256:...)
     builder: str
     label: str  # "Python 3.11 (uv, requirements.txt)"
-    processes: Mapping[str, str]  # process type -> shell command, `release` among them when there is one
+    processes: Mapping[str, str]  # process type -> shell command ("": as the image itself starts), also `release`
     env: Mapping[str, str] = field(default_factory=dict)  # defaults the build brings (PATH, VIRTUAL_ENV, ...)
     mounts: tuple[Mount, ...] = ()  # what lies outside the slug: interpreters, layers
     size: int = 0  # bytes
     health: HealthCheck = HealthCheck()
     formation: Mapping[str, int] = field(default_factory=dict)  # what the tree itself asks for at first
+    details: Mapping[str, str] = field(default_factory=dict)  # what the builder resolved: {"python": "3.12.3"}
 
 
 @dataclass(frozen=True)
@@ -182,6 +222,8 @@ class InstanceSpec:
     limits: Limits
     listens: bool  # web gets a PORT and an address; everything else does not
     restarts: int = 0  # how often in a row this one has crashed before
+    volumes: tuple[VolumeMount, ...] = ()
+    options: RunOptions = RunOptions()
 
 
 State = Literal["running", "exited"]
@@ -203,7 +245,7 @@ class Instance:
     exit_code: int | None = None  # 128 + n for signal n; None while running, or when nobody saw it
     restarts: int = 0
     oom: bool = False  # the kernel ended it because it took more memory than its limit
-    log: Path | None = None  # a file the instance itself appends its output to
+    log: Path | None = None  # the file in which its raw output arrives
 
     @property
     def label(self) -> str:

@@ -14,7 +14,7 @@ from gitpaas import commands, platform, store
 from gitpaas.config import Config
 from gitpaas.output import Console
 from gitpaas.platform import Platform
-from gitpaas.values import Actor, Instance, InstanceSpec, Role
+from gitpaas.values import Actor, Instance, InstanceSpec, Reach, Role
 
 OPERATOR = Actor("operator", "admin")
 
@@ -40,6 +40,15 @@ class QuietRuntime:
 
     def run(self, spec: InstanceSpec, on_line: Callable[[str], None], timeout: float) -> int:
         return 0
+
+    def reach(self, instance: Instance) -> Reach:
+        return Reach(instance.address)
+
+    def output(self, instance: Instance, lines: int) -> tuple[str, ...]:
+        return ()
+
+    def forget(self, app: str) -> None:
+        return None
 
     def missing(self) -> list[str]:
         return []

@@ -42,6 +42,6 @@ def _has_sandbox() -> bool:
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
     """Settings of a fresh state directory, ports chosen by nobody yet."""
-    environ = {"GITPAAS_HOME": str(tmp_path / "home"), "PATH": os.environ["PATH"]}
+    environ = {"GITPAAS_HOME": str(tmp_path / "home"), "GITPAAS_RUNTIME": "host", "PATH": os.environ["PATH"]}
     environ |= {name: value for name, value in os.environ.items() if name in ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")}
     return load(environ)

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gitpaas import layers
 from gitpaas import tree as trees
-from gitpaas.builders import layers, node_runtime, static
+from gitpaas.builders import node_runtime, static
 from gitpaas.builders.node_runtime import Node
 from gitpaas.builders.workshop import Built, Workshop, same
 from gitpaas.errors import BuildFailed

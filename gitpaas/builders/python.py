@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from gitpaas import procfile, shell
-from gitpaas.builders import interpreter, layers, python_deps, toolchain
+from gitpaas import layers, procfile, shell
+from gitpaas.builders import interpreter, python_deps, toolchain
 from gitpaas.builders.interpreter import Interpreter
 from gitpaas.builders.python_deps import Dependencies
 from gitpaas.builders.python_start import may_start, start_command

@@ -14,7 +14,6 @@ process that the leading kind finds, or else start.sh.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -77,7 +76,7 @@ class SlugBuilder:
             processes=processes,
             env=_environment(shop, built),
             mounts=mounts,
-            size=_size(request.tree),
+            size=trees.size(request.tree),
         )
 
 
@@ -139,12 +138,3 @@ def _environment(shop: Workshop, built: list[Built]) -> dict[str, str]:
     # The leading kind comes last and its programs first.
     directories = [directory for part in reversed(built) for directory in part.path]
     return {**env, "PATH": ":".join(dict.fromkeys((*directories, *shop.system_path.split(":"))))}
-
-
-def _size(tree: Path) -> int:
-    """Bytes of the slug on the disk."""
-    total = 0
-    for entry in trees.everything(tree):
-        with suppress(FileNotFoundError):
-            total += 0 if entry.is_dir(follow_symlinks=False) else entry.stat(follow_symlinks=False).st_size
-    return total

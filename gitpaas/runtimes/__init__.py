@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Protocol
 
-from gitpaas.values import Instance, InstanceSpec
+from gitpaas.values import Instance, InstanceSpec, Reach
 
 
 class Runtime(Protocol):
@@ -26,6 +27,20 @@ class Runtime(Protocol):
         """A one-off copy in the foreground (release phase): its lines to `on_line`, its exit code back.
 
         CommandFailed after `timeout` seconds; nothing of it is left running then."""
+
+    def reach(self, instance: Instance) -> Reach:
+        """Where it can be asked now; asked anew before each look, since an app may listen elsewhere than it was told.
+
+        What is found is remembered: from then on running() has that address too."""
+
+    def output(self, instance: Instance, lines: int) -> tuple[str, ...]:
+        """The last lines it wrote, oldest first; those of an ended one too, until it is stopped."""
+
+    def attend(self) -> AbstractContextManager[None]:
+        """Within it, the output of all instances arrives in their `log` files. For the server, once."""
+
+    def forget(self, app: str) -> None:
+        """Take away what an app had besides its instances (networks, volumes). For an app that is destroyed."""
 
     def wait_for_exit(self, timeout: float) -> bool:
         """Block until an instance ends (True), or `timeout` seconds are over or wake() was called (False)."""

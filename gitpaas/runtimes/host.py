@@ -6,7 +6,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from gitpaas import linux, locks, shell
@@ -19,7 +19,8 @@ from gitpaas.runtimes.ending import end_all
 from gitpaas.runtimes.environment import MARK, environment
 from gitpaas.runtimes.ports import free_port
 from gitpaas.runtimes.records import Record, Records
-from gitpaas.values import Instance, InstanceSpec, State
+from gitpaas.runtimes.tail import last_lines
+from gitpaas.values import Instance, InstanceSpec, Reach, State
 
 _STARTING = 5.0  # seconds that stop() waits for a start under way to get somewhere
 
@@ -38,6 +39,11 @@ class HostRuntime:
             os.set_blocking(fd, False)
 
     def start(self, spec: InstanceSpec) -> Instance:
+        if spec.artifact.kind != "slug":
+            raise RuntimeFailed(
+                f"{spec.app} v{spec.release} is an image, and this server runs plain processes.",
+                "Set runtime = docker and restart the server, or build the app again: ps:rebuild.",
+            )
         with self._recorded(spec) as (record, lock):
             with _our_fault():
                 log = self._open_log(record, spec.uid)
@@ -71,6 +77,19 @@ class HostRuntime:
             except CommandFailed as error:
                 message = f"`{spec.command}` took longer than {timeout:g} seconds"
                 raise CommandFailed(message, code=error.code, tail=error.tail) from error
+
+    def reach(self, instance: Instance) -> Reach:
+        return Reach(instance.address)
+
+    def output(self, instance: Instance, lines: int) -> tuple[str, ...]:
+        return last_lines(instance.log, lines)
+
+    def attend(self) -> AbstractContextManager[None]:
+        """Nothing to do: instances write into their files themselves."""
+        return nullcontext()
+
+    def forget(self, app: str) -> None:
+        shell.remove(self._config.home / "volumes" / app)
 
     def wait_for_exit(self, timeout: float) -> bool:
         """Block until an instance ends: True. False when `timeout` seconds are over or somebody called wake().

@@ -11,19 +11,21 @@ from peewee import DatabaseError, OperationalError, SqliteDatabase
 from gitpaas.errors import BadConfig, StoreFailed
 from gitpaas.store import models
 from gitpaas.store.migrations import migrate
-from gitpaas.store.models import App, Build, ConfigVar, Formation, Key, Migration, Release
+from gitpaas.store.models import App, Build, ConfigVar, Event, Formation, Key, Migration, Release, Volume
 from gitpaas.store.seal import Seal
 
 __all__ = [
     "App",
     "Build",
     "ConfigVar",
+    "Event",
     "Formation",
     "Key",
     "Migration",
     "Release",
     "Seal",
     "Store",
+    "Volume",
     "connect",
 ]
 

@@ -75,3 +75,23 @@ def m0001_first_tables(database: Database) -> None:
         " quantity INTEGER NOT NULL)",
         "CREATE UNIQUE INDEX formation_app_process ON formation (app_id, process)",
     )
+
+
+@step
+def m0002_builders_volumes_events(database: Database) -> None:
+    _run(
+        database,
+        "ALTER TABLE app ADD COLUMN build_options TEXT NOT NULL DEFAULT '{}'",
+        "ALTER TABLE app ADD COLUMN run_options TEXT NOT NULL DEFAULT '{}'",
+        "ALTER TABLE build ADD COLUMN builder VARCHAR(255) NOT NULL DEFAULT ''",
+        "ALTER TABLE build ADD COLUMN details TEXT NOT NULL DEFAULT '{}'",
+        "CREATE TABLE volume (id INTEGER PRIMARY KEY,"
+        " app_id INTEGER NOT NULL REFERENCES app (id) ON DELETE CASCADE, name VARCHAR(255) NOT NULL,"
+        " target VARCHAR(255) NOT NULL)",
+        "CREATE UNIQUE INDEX volume_app_name ON volume (app_id, name)",
+        "CREATE UNIQUE INDEX volume_app_target ON volume (app_id, target)",
+        "CREATE TABLE event (id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, app VARCHAR(255),"
+        " action VARCHAR(255) NOT NULL, text TEXT NOT NULL, result VARCHAR(255) NOT NULL,"
+        ' "by" VARCHAR(255) NOT NULL, key VARCHAR(255), address VARCHAR(255) NOT NULL)',
+        "CREATE INDEX event_app ON event (app, id)",
+    )

@@ -48,6 +48,8 @@ class App(Row):
     release = IntegerField(null=True)  # the number of the live one
     stopped = BooleanField(default=False)
     maintenance = BooleanField(default=False)
+    build_options = TextField(default="{}")  # JSON of values.BuildOptions
+    run_options = TextField(default="{}")  # JSON of values.RunOptions
 
 
 class Build(Row):
@@ -62,6 +64,8 @@ class Build(Row):
     status = CharField(default="queued")  # queued building releasing starting live failed superseded
     error = TextField(default="")
     label = CharField(default="")
+    builder = CharField(default="")
+    details = TextField(default="{}")  # JSON: what the builder resolved, {"python": "3.12.3"}
     release = IntegerField(null=True)
     by = CharField()
     key = CharField(null=True)
@@ -109,4 +113,31 @@ class Formation(Row):
         indexes = ((("app", "process"), True),)
 
 
-TABLES = (Migration, Key, App, Build, Release, ConfigVar, Formation)
+class Volume(Row):
+    app_id: int
+    app = ForeignKeyField(App, backref="volumes", on_delete="CASCADE")
+    name = CharField()
+    target = CharField()  # an absolute path inside the instances
+
+    class Meta:
+        indexes = ((("app", "name"), True), (("app", "target"), True))
+
+
+class Event(Row):
+    """Something that happened, kept when the app is gone: who did what, from where, with what result."""
+
+    id = AutoField()
+    at = FloatField(default=time.time)
+    app = CharField(null=True)  # its name
+    action = CharField()  # deploy, config:set, reconcile ...
+    text = TextField(default="")
+    result = CharField(default="ok")  # ok failed
+    by = CharField()
+    key = CharField(null=True)
+    address = CharField(default="local")
+
+    class Meta:
+        indexes = ((("app", "id"), False),)
+
+
+TABLES = (Migration, Key, App, Build, Release, ConfigVar, Formation, Volume, Event)

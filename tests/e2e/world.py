@@ -179,6 +179,7 @@ class World:
             "START_TIMEOUT": 20,
             "DRAIN_TIMEOUT": 5,
             "STOP_GRACE": 2,
+            "RUNTIME": "host",
         } | settings
         ours = {f"GITPAAS_{name}": str(value) for name, value in chosen.items()}
         git = {

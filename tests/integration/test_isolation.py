@@ -14,7 +14,7 @@ from instances import MEGABYTE, UID, Host, host, is_alive, output, python
 from gitpaas import health, linux, shell
 from gitpaas.config import Config
 from gitpaas.errors import Unhealthy
-from gitpaas.values import HealthCheck, Instance, Limits, Mount
+from gitpaas.values import HealthCheck, Instance, Limits, Mount, Reach
 
 pytestmark = pytest.mark.needs("root", "sandbox")
 
@@ -231,10 +231,10 @@ def test_an_app_cannot_pass_for_another_by_listening_on_its_port_first(there: Ho
     output(thief, "up")
     check, address = HealthCheck(path="/", timeout=0.3), str(thief.address)
 
-    assert health.answers(address, check, owner=OTHER)
-    assert not health.answers(address, check, owner=UID)
+    assert health.answers(Reach(address), check, owner=OTHER)
+    assert not health.answers(Reach(address), check, owner=UID)
     with pytest.raises(Unhealthy, match=rf"another user's process listens there \(user id {OTHER}\)"):
-        health.wait_until_healthy(address, check, lambda: True, owner=UID)
+        health.wait_until_healthy(lambda: Reach(address), check, lambda: True, owner=UID)
 
 
 def needs_cgroups() -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import samples
 
-from gitpaas.builders import layers, node, node_runtime, plain, python_deps, slug, static
+from gitpaas import layers
+from gitpaas.builders import node, node_runtime, plain, python_deps, slug, static
 from gitpaas.builders.blame import blame
 from gitpaas.builders.interpreter import satisfies, wanted
 from gitpaas.builders.python_start import start_command

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -14,9 +14,13 @@ from upstream import serving
 
 from gitpaas import health
 from gitpaas.errors import Unhealthy
-from gitpaas.values import HealthCheck
+from gitpaas.values import HealthCheck, Reach
 
 PORT = HealthCheck(timeout=0.2)
+
+
+def at(address: str) -> Callable[[], Reach]:
+    return lambda: Reach(address)
 
 
 def check(path: str, timeout: float = 0.2) -> HealthCheck:
@@ -48,7 +52,7 @@ def saying(reply: bytes, *, pause: float = 0) -> Iterator[str]:
 
 def test_an_open_port_is_enough_without_a_path() -> None:
     with serving() as app:
-        result = health.wait_until_healthy(app.address, PORT, lambda: True)
+        result = health.wait_until_healthy(at(app.address), PORT, lambda: True)
 
     assert result.status is None
     assert result.seconds < 0.2
@@ -58,13 +62,13 @@ def test_an_open_port_is_enough_without_a_path() -> None:
 @pytest.mark.parametrize("status", [200, 204, 301, 302, 399])
 def test_statuses_from_200_to_399_are_healthy(status: int) -> None:
     with saying(b"HTTP/1.1 %d x\r\n\r\n" % status) as address:
-        assert health.wait_until_healthy(address, check("/up"), lambda: True).status == status
+        assert health.wait_until_healthy(at(address), check("/up"), lambda: True).status == status
 
 
 @pytest.mark.parametrize("status", [199, 400, 401, 404, 500, 503])
 def test_other_statuses_are_not_and_the_last_one_is_told(status: int) -> None:
     with saying(b"HTTP/1.1 %d x\r\n\r\n" % status) as address, pytest.raises(Unhealthy) as failed:
-        health.wait_until_healthy(address, check("/up"), lambda: True)
+        health.wait_until_healthy(at(address), check("/up"), lambda: True)
 
     assert failed.value.message == (f"GET /up on {address} (PORT) gave status {status} and nothing better within 0.2 s")
     assert "app.json" in str(failed.value.hint)
@@ -73,7 +77,7 @@ def test_other_statuses_are_not_and_the_last_one_is_told(status: int) -> None:
 def test_nothing_listening_is_told_with_the_port_and_the_time() -> None:
     address = f"127.0.0.1:{free_port()}"
     with pytest.raises(Unhealthy) as failed:
-        health.wait_until_healthy(address, PORT, lambda: True)
+        health.wait_until_healthy(at(address), PORT, lambda: True)
 
     assert failed.value.message == f"Nothing answered on {address} (PORT) within 0.2 s: connection refused"
     assert "$PORT" in str(failed.value.hint)
@@ -83,7 +87,7 @@ def test_nothing_listening_is_told_with_the_port_and_the_time() -> None:
 def test_an_app_that_ends_first_is_told_at_once() -> None:
     began = time.monotonic()
     with pytest.raises(Unhealthy, match=r"ended .* before it answered"):
-        health.wait_until_healthy(f"127.0.0.1:{free_port()}", HealthCheck(timeout=60), lambda: False)
+        health.wait_until_healthy(at(f"127.0.0.1:{free_port()}"), HealthCheck(timeout=60), lambda: False)
 
     assert time.monotonic() - began < 1
 
@@ -93,7 +97,7 @@ def test_an_app_that_takes_its_time_is_waited_for() -> None:
     opened: list[socket.socket] = []
     late = threading.Timer(0.4, lambda: opened.append(socket.create_server(("127.0.0.1", port))))
     late.start()
-    result = health.wait_until_healthy(f"127.0.0.1:{port}", HealthCheck(timeout=10), lambda: True)
+    result = health.wait_until_healthy(at(f"127.0.0.1:{port}"), HealthCheck(timeout=10), lambda: True)
     late.join()
     opened[0].close()
 
@@ -111,21 +115,21 @@ def test_an_app_that_takes_its_time_is_waited_for() -> None:
 )
 def test_what_is_not_http_is_told(reply: bytes, seen: str) -> None:
     with saying(reply) as address, pytest.raises(Unhealthy, match=seen):
-        health.wait_until_healthy(address, check("/"), lambda: True)
+        health.wait_until_healthy(at(address), check("/"), lambda: True)
 
 
 def test_an_app_that_accepts_and_says_nothing_does_not_hold_us_up() -> None:
     with saying(b"HTTP/1.1 200 OK\r\n\r\n", pause=1) as address:
         began = time.monotonic()
-        assert not health.answers(address, check("/"), timeout=0.2)
+        assert not health.answers(Reach(address), check("/"), timeout=0.2)
         assert time.monotonic() - began < 0.6
 
 
 def test_an_endless_body_does_not_hold_us_up() -> None:
     with serving() as app:
         began = time.monotonic()
-        assert health.answers(app.address, check("/sse"), timeout=0.3)
-        assert health.answers(app.address, check("/download?size=500000000"), timeout=5)
+        assert health.answers(Reach(app.address), check("/sse"), timeout=0.3)
+        assert health.answers(Reach(app.address), check("/download?size=500000000"), timeout=5)
         assert time.monotonic() - began < 2
 
 
@@ -141,11 +145,11 @@ def test_the_host_is_the_apps_own_when_given() -> None:
 
         thread = threading.Thread(target=serve)
         thread.start()
-        assert health.answers(f"127.0.0.1:{server.getsockname()[1]}", check("/up?a=b"), host="demo.localhost")
+        assert health.answers(Reach(f"127.0.0.1:{server.getsockname()[1]}"), check("/up?a=b"), host="demo.localhost")
         thread.join()
 
     assert seen[0].startswith(b"GET /up?a=b HTTP/1.1\r\nHost: demo.localhost\r\n")
 
 
 def test_one_look_at_nothing_is_no() -> None:
-    assert not health.answers(f"127.0.0.1:{free_port()}", PORT)
+    assert not health.answers(Reach(f"127.0.0.1:{free_port()}"), PORT)

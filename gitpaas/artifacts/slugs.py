@@ -1,0 +1,55 @@
+"""Slugs: directories `slugs/<app>/<build>`, with layers of packages beside them that several may share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from gitpaas import layers, shell
+from gitpaas import tree as trees
+from gitpaas.artifacts import Needed, Usage
+from gitpaas.config import Config
+from gitpaas.values import Artifact
+
+
+class SlugStore:
+    """The slugs of a state directory."""
+
+    kind = "slug"
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+
+    def is_kept(self, artifact: Artifact) -> bool:
+        return Path(artifact.reference).is_dir()
+
+    def tag(self, app: str, release: int, artifact: Artifact) -> None:
+        """A slug's directory has the number of its build, and stays there."""
+
+    def discard(self, app: str, build: int) -> None:
+        shell.remove(self._config.slug(app, build))
+
+    def prune(self, app: str, needed: Callable[[], Needed]) -> None:
+        there = list(self._config.slugs(app).glob("*"))
+        needs = needed()
+        stays = {artifact.reference for artifact in needs.artifacts}
+        stays |= {str(self._config.slug(app, build)) for build in needs.builds}
+        for slug in there:
+            if str(slug) not in stays:
+                shell.remove(slug)
+        used = [mount.source for artifact in needs.artifacts for mount in artifact.mounts]
+        layers.prune(self._config.cache(app), used)
+
+    def forget(self, app: str) -> None:
+        shell.remove(self._config.slugs(app))
+
+    def usage(self) -> list[Usage]:
+        return [*_usage("slugs", self._config.home / "slugs"), *_usage("build cache", self._config.home / "cache")]
+
+
+def _usage(what: str, folder: Path) -> Iterator[Usage]:
+    with suppress(FileNotFoundError):
+        for path in folder.iterdir():
+            if not path.name.startswith("."):
+                yield Usage(path.name, what, trees.size(path))

@@ -1,0 +1,1 @@
+"""The one BuildKit daemon of a state directory, and what is asked of it."""

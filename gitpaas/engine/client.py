@@ -1,0 +1,63 @@
+"""A connection to the engine: made when first needed, its errors in our words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from gitpaas.config import Config
+from gitpaas.errors import EngineFailed
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+_TIMEOUT = 60  # seconds until a call is given up
+
+
+class Engine:
+    """Use `api` within `calls()`, which turns what the library raises into EngineFailed."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+
+    @cached_property
+    def api(self) -> APIClient:
+        """The low-level client. It speaks the newest version that both sides know."""
+        from docker import APIClient
+
+        return APIClient(base_url=self._config.docker_host, version="auto", timeout=_TIMEOUT)
+
+    @contextmanager
+    def calls(self, doing: str, *, missing_ok: bool = False) -> Iterator[None]:
+        """`doing` says what fails, in words: "starting web.1". With `missing_ok` what is gone already is fine."""
+        from docker.errors import APIError, DockerException, NotFound
+        from requests import RequestException
+
+        try:
+            yield
+        except NotFound as error:
+            if not missing_ok:
+                raise EngineFailed(f"{doing}: {error.explanation or error}") from error
+        except APIError as error:
+            raise EngineFailed(f"{doing}: {error.explanation or error}") from error
+        except (DockerException, RequestException, OSError) as error:
+            raise EngineFailed(
+                f"{doing}: Docker Engine at {self._config.docker_host} does not answer", "Is it running? docker info"
+            ) from error
+
+    @property
+    def ours(self) -> dict[str, str]:
+        """The label that everything of this server carries, and nothing of anybody else's."""
+        return {"gitpaas.home": self._config.identity}
+
+    @property
+    def filter(self) -> dict[str, str]:
+        """What makes the engine list only what is ours."""
+        return {"label": f"gitpaas.home={self._config.identity}"}
+
+
+def labels(ours: Mapping[str, str], **values: str | int) -> dict[str, str]:
+    """`labels(engine.ours, app="hello", release=12)`: gitpaas.app, gitpaas.release and the mark of this server."""
+    return dict(ours) | {f"gitpaas.{name}": str(value) for name, value in values.items()}
