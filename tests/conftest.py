@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+import engine
 import pytest
 
 from gitpaas.config import Config, load
@@ -22,13 +23,17 @@ def require(tool: str) -> None:
     if _present(tool):
         return
     wanted = os.environ.get("GITPAAS_TESTS_REQUIRE", "").split(",")
-    (pytest.fail if tool in wanted else pytest.skip)(f"needs {tool}, which this machine does not have")
+    hint = "; scripts/test-engine readies it" if tool in ("docker", "buildkit", "railpack") else ""
+    (pytest.fail if tool in wanted else pytest.skip)(f"needs {tool}, which this machine does not have{hint}")
 
 
 def _present(tool: str) -> bool:
     special = {
         "root": lambda: os.geteuid() == 0,
         "sandbox": _has_sandbox,
+        "docker": engine.has_docker,
+        "buildkit": engine.has_buildkit,
+        "railpack": engine.has_railpack,
     }
     return special[tool]() if tool in special else shutil.which(tool) is not None
 

@@ -43,7 +43,7 @@ def test_both_locks_pin_the_same_versions() -> None:
     assert plain.items() <= dev.items()
 
 
-@pytest.mark.parametrize("script", ["quickstart", "environment", "test", "check", "bench", "lock"])
+@pytest.mark.parametrize("script", ["quickstart", "environment", "test", "test-engine", "check", "bench", "lock"])
 def test_scripts_are_executable(script: str) -> None:
     assert os.access(ROOT / "scripts" / script, os.X_OK)
 
