@@ -1,0 +1,158 @@
+"""Images in the engine: how they get in, what they say of themselves, and which of them are ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any, BinaryIO
+
+from gitpaas.engine.client import Engine
+from gitpaas.errors import EngineFailed
+
+_PIECE = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """What an image says of itself."""
+
+    id: str  # sha256:...
+    names: tuple[str, ...]  # name:tag
+    labels: Mapping[str, str]
+    size: int  # bytes, layers that it shares with others included
+    created: float  # seconds since the epoch; 0 when it does not say
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    ports: tuple[int, ...] = ()  # TCP ports that it EXPOSEs
+    env: Mapping[str, str] = field(default_factory=dict)
+    user: str = ""
+    healthcheck: tuple[str, ...] = ()  # ("CMD-SHELL", "curl ...")
+
+
+class Images:
+    """Everything takes an image's id as well as its name."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def load(self, stream: BinaryIO) -> str:
+        """Read an archive as `docker save` and BuildKit write it, to its end. The id of the one image in it."""
+        with self._engine.calls("loading the image"):
+            return self._loaded(self._engine.api.load_image(_pieces(stream)))
+
+    def pull(self, reference: str) -> str:
+        """Have the engine fetch it from a registry. Its id."""
+        with self._engine.calls(f"pulling {reference}"):
+            for _ in _checked(f"pulling {reference}", self._engine.api.pull(reference, stream=True, decode=True)):
+                pass
+        return self.inspect(reference).id
+
+    def name_and_label(self, image: str, name: str, labels: Mapping[str, str]) -> str:
+        """The id of a new image of the same layers that has these labels besides its own, and this name."""
+        api, (repository, _, tag) = self._engine.api, name.rpartition(":")
+        with self._engine.calls(f"labelling {name}"):
+            # A container must have some command; it is never started, and the image keeps its own.
+            own = api.inspect_image(image)["Config"]
+            container = api.create_container(image, command=own.get("Cmd") or ["/"], network_disabled=True)["Id"]
+            try:
+                conf = {"Labels": dict(labels), "Cmd": own.get("Cmd") or []}
+                return str(api.commit(container, repository, tag, conf=conf)["Id"])
+            finally:
+                with suppress(EngineFailed), self._engine.calls("removing a container"):
+                    api.remove_container(container, v=True)
+
+    def inspect(self, image: str) -> ImageInfo:
+        """EngineFailed when there is no such image."""
+        with self._engine.calls(f"looking at {image}"):
+            return _info(self._engine.api.inspect_image(image))
+
+    def exists(self, image: str) -> bool:
+        """Whether the engine has it."""
+        found: list[Any] = []
+        with self._engine.calls(f"looking for {image}", missing_ok=True):
+            found.append(self._engine.api.inspect_image(image))
+        return bool(found)
+
+    def tag(self, image: str, name: str) -> None:
+        """Give it one more name; whatever had that name before loses it."""
+        repository, _, tag = name.rpartition(":")
+        with self._engine.calls(f"naming {name}"):
+            self._engine.api.tag(image, repository, tag, force=True)
+
+    def remove(self, image: str) -> None:
+        """Take a name away; the image goes with its last name. EngineFailed while a container needs it."""
+        with self._engine.calls(f"removing {image}", missing_ok=True):
+            self._engine.api.remove_image(image)
+
+    def ours(self, app: str | None = None) -> list[ImageInfo]:
+        """The images of this server, or of one app of it: id, names, labels and size, and no more of each."""
+        filters = [self._engine.filter["label"], *([f"gitpaas.app={app}"] if app else [])]
+        with self._engine.calls("listing images"):
+            return [_listed(image) for image in self._engine.api.images(filters={"label": filters})]
+
+    def _loaded(self, events: Iterable[dict[str, Any]]) -> str:
+        said = [str(event.get("stream", "")).strip() for event in _checked("loading the image", events)]
+        loaded = [line.partition(": ")[2] for line in said if line.startswith("Loaded image")]
+        if not loaded:
+            raise EngineFailed("loading the image: the archive had none in it")
+        return self.inspect(loaded[-1]).id
+
+
+def _pieces(stream: BinaryIO) -> Iterator[bytes]:
+    return iter(partial(stream.read, _PIECE), b"")
+
+
+def _checked(doing: str, events: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The engine's progress; what goes wrong is one of its lines, long after it has answered 200."""
+    for event in events:
+        if error := event.get("error") or event.get("message"):
+            raise EngineFailed(f"{doing}: {error}")
+        yield event
+
+
+def _listed(image: Mapping[str, Any]) -> ImageInfo:
+    return ImageInfo(
+        id=image["Id"],
+        names=_names(image),
+        labels=image.get("Labels") or {},
+        size=image["Size"],
+        created=float(image["Created"]),
+    )
+
+
+def _info(image: Mapping[str, Any]) -> ImageInfo:
+    config: Mapping[str, Any] = image.get("Config") or {}
+    return ImageInfo(
+        id=image["Id"],
+        names=_names(image),
+        labels=config.get("Labels") or {},
+        size=image["Size"],
+        created=_moment(image.get("Created")),
+        entrypoint=tuple(config.get("Entrypoint") or ()),
+        command=tuple(config.get("Cmd") or ()),
+        ports=_ports(config.get("ExposedPorts") or {}),
+        env=dict(pair.partition("=")[::2] for pair in config.get("Env") or ()),
+        user=config.get("User") or "",
+        healthcheck=tuple((config.get("Healthcheck") or {}).get("Test") or ()),
+    )
+
+
+def _names(image: Mapping[str, Any]) -> tuple[str, ...]:
+    """Without the `<none>:<none>` that older engines call an image without a name."""
+    return tuple(name for name in image.get("RepoTags") or () if not name.startswith("<none>"))
+
+
+def _ports(exposed: Iterable[str]) -> tuple[int, ...]:
+    """{"8000/tcp": {}, "53/udp": {}} -> (8000,); ranges are expanded by whoever built the image."""
+    split = (port.partition("/") for port in exposed)
+    return tuple(sorted(int(number) for number, _, protocol in split if protocol in ("tcp", "") and number.isdigit()))
+
+
+def _moment(text: str | None) -> float:
+    try:
+        return max(datetime.fromisoformat(text).timestamp(), 0.0) if text else 0.0
+    except ValueError:
+        return 0.0
