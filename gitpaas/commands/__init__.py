@@ -19,6 +19,7 @@ from gitpaas.commands import (
     receive,
     releases,
     service,
+    toolchain,
     version,
 )
 from gitpaas.commands.base import Command
@@ -56,5 +57,6 @@ COMMANDS: tuple[Command, ...] = (
     *init.COMMANDS,
     *machine.COMMANDS,
     *service.COMMANDS,
+    *toolchain.COMMANDS,
     *receive.COMMANDS,
 )
