@@ -79,7 +79,11 @@ class RuntimeFailed(GitpaasError):
 
 
 class EngineFailed(RuntimeFailed):
-    """Docker Engine does not answer, or refuses what we ask of it."""
+    """Docker Engine does not answer (`status` None), or refuses what we ask of it (its HTTP status)."""
+
+    def __init__(self, message: str, hint: str | None = None, *, status: int | None = None) -> None:
+        super().__init__(message, hint)
+        self.status = status
 
 
 class ToolFailed(GitpaasError):

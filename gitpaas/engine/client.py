@@ -13,21 +13,28 @@ from gitpaas.errors import EngineFailed
 if TYPE_CHECKING:
     from docker import APIClient
 
-_TIMEOUT = 60  # seconds until a call is given up
+_TIMEOUT = 60.0  # seconds until a call is given up
+_CONNECTIONS = 50  # kept for later calls; every thread that stops an instance has one
 
 
 class Engine:
     """Use `api` within `calls()`, which turns what the library raises into EngineFailed."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, timeout: float = _TIMEOUT) -> None:
         self._config = config
+        self._timeout = timeout
 
     @cached_property
     def api(self) -> APIClient:
         """The low-level client. It speaks the newest version that both sides know."""
         from docker import APIClient
 
-        return APIClient(base_url=self._config.docker_host, version="auto", timeout=_TIMEOUT)
+        return APIClient(base_url=self.address, version="auto", timeout=int(self._timeout), max_pool_size=_CONNECTIONS)
+
+    @property
+    def address(self) -> str:
+        """`unix:///path` or `tcp://host:port`."""
+        return self._config.docker_host
 
     @contextmanager
     def calls(self, doing: str, *, missing_ok: bool = False) -> Iterator[None]:
@@ -39,13 +46,11 @@ class Engine:
             yield
         except NotFound as error:
             if not missing_ok:
-                raise EngineFailed(f"{doing}: {error.explanation or error}") from error
+                raise EngineFailed(f"{doing}: {error.explanation or error}", status=404) from error
         except APIError as error:
-            raise EngineFailed(f"{doing}: {error.explanation or error}") from error
+            raise EngineFailed(f"{doing}: {error.explanation or error}", status=error.status_code) from error
         except (DockerException, RequestException, OSError) as error:
-            raise EngineFailed(
-                f"{doing}: Docker Engine at {self._config.docker_host} does not answer", "Is it running? docker info"
-            ) from error
+            raise silence(doing, self.address) from error
 
     @property
     def ours(self) -> dict[str, str]:
@@ -57,7 +62,16 @@ class Engine:
         """What makes the engine list only what is ours."""
         return {"label": f"gitpaas.home={self._config.identity}"}
 
+    def filters(self, **values: str | int) -> dict[str, list[str]]:
+        """The same, narrowed: `filters(app="hello")`."""
+        return {"label": [f"{name}={value}" for name, value in labels(self.ours, **values).items()]}
+
 
 def labels(ours: Mapping[str, str], **values: str | int) -> dict[str, str]:
     """`labels(engine.ours, app="hello", release=12)`: gitpaas.app, gitpaas.release and the mark of this server."""
     return dict(ours) | {f"gitpaas.{name}": str(value) for name, value in values.items()}
+
+
+def silence(doing: str, address: str) -> EngineFailed:
+    """What is raised when the engine says nothing at all."""
+    return EngineFailed(f"{doing}: Docker Engine at {address} does not answer", "Is it running? docker info")

@@ -11,7 +11,7 @@ _PATIENCE = 3.0  # seconds
 def answers(docker_host: str) -> bool:
     """Whether `unix:///path` or `tcp://host:port` says OK to GET /_ping (Docker Engine API)."""
     try:
-        with _connect(docker_host) as connection:
+        with connect(docker_host) as connection:
             connection.settimeout(_PATIENCE)
             connection.sendall(b"GET /_ping HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n")
             return connection.recv(64).split(b" ", 2)[1:2] == [b"200"]
@@ -19,7 +19,8 @@ def answers(docker_host: str) -> bool:
         return False
 
 
-def _connect(docker_host: str) -> socket.socket:
+def connect(docker_host: str) -> socket.socket:
+    """OSError when nobody listens there, ValueError when that is no such address."""
     url = urlsplit(docker_host)
     if url.scheme == "unix":
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
