@@ -16,7 +16,7 @@ from gitpaas.output import Console
 from gitpaas.values import ROLES, Actor, Role
 
 SECRET_FREE = {"apps", "apps:info", "config", "ps", "logs", "builds", "builds:output", "releases", "open"}
-ADMINS_ONLY = {"apps:destroy", "keys", "keys:add", "keys:remove"}
+ADMINS_ONLY = {"apps:destroy", "keys", "keys:add", "keys:remove", "toolchain", "toolchain:check"}
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -66,7 +66,7 @@ def test_whatever_lists_or_shows_speaks_json(one: Command) -> None:
     speaks = any("--format" in param.opts for param in one.params)
     changes_things = {
         "create", "destroy", "set", "unset", "add", "remove", "restart", "scale", "stop", "start", "rebuild", "on",
-        "off", "rollback", "init", "serve", "service", "receive",
+        "off", "rollback", "init", "serve", "service", "receive", "install",
     }  # fmt: skip
 
     assert speaks is (str(one.name).rpartition(":")[2] not in changes_things)
