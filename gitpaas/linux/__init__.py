@@ -1,6 +1,14 @@
 """What only Linux can do: sandboxes, cgroups, processes that cannot be mistaken. Elsewhere the answers are "cannot"."""
 
-from gitpaas.linux.cgroups import Cgroup, build_cgroup, cgroup, cgroup_version, end_build
+from gitpaas.linux.cgroups import (
+    Cgroup,
+    build_cgroup,
+    can_limit_cpus,
+    cgroup,
+    cgroup_version,
+    end_build,
+    inner_path,
+)
 from gitpaas.linux.processes import Process, boot_id
 from gitpaas.linux.sandbox import Sandbox, can_confine, carry, confine
 
@@ -11,9 +19,11 @@ __all__ = [
     "boot_id",
     "build_cgroup",
     "can_confine",
+    "can_limit_cpus",
     "carry",
     "cgroup",
     "cgroup_version",
     "confine",
     "end_build",
+    "inner_path",
 ]

@@ -1,4 +1,4 @@
-"""Memory and process limits for a whole instance: cgroup v2 or v1, whatever is there and lets us in.
+"""Memory, process and CPU limits for a whole instance: cgroup v2 or v1, whatever is there and lets us in.
 
 Layout: one group per instance, `gitpaas.<name>`, directly in the highest group that we may use. For root that is the
 top (as Docker does it), for a service with Delegate=yes its own, for a user the part systemd gave to that user.
@@ -26,6 +26,8 @@ from gitpaas.values import Limits
 
 Version = Literal["v1", "v2"]
 _NEEDED = ("memory", "pids")
+_WELCOME = "cpu"  # used where there is one
+_PERIOD = 100_000  # microseconds in which a CPU's time is shared out; the kernel's own default
 _V1_MEMORY = ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes")
 _PREFIX = "gitpaas."
 _KILLS = 100
@@ -34,7 +36,7 @@ _BUSY = 2.0  # seconds until the last zombie of a group has been collected
 
 @dataclass(frozen=True)
 class Cgroup:
-    """One group: a directory (v2), or one per controller (v1)."""
+    """One group: a directory (v2), or one per controller (v1: memory, pids, and cpu where there is one)."""
 
     version: Version
     paths: tuple[Path, ...]
@@ -105,19 +107,37 @@ def cgroup_version() -> Version | None:
     return place.version if place else None
 
 
+def can_limit_cpus() -> bool:
+    """Whether groups made here can be given a part of the CPUs."""
+    place = _place()
+    if place is None or place.version == "v1":
+        return place is not None and len(place.paths) > len(_NEEDED)
+    return _WELCOME in _read(place.paths[0] / "cgroup.subtree_control").split()
+
+
+def inner_path(group: Cgroup) -> str | None:
+    """What programs that make groups of their own call it: "/gitpaas.x". None where it has several such names."""
+    points = [Path(line.split()[4]) for line in _read(Path("/proc/self/mountinfo")).splitlines() if " - cgroup" in line]
+    names = {
+        str(path.relative_to(max((p for p in points if path.is_relative_to(p)), key=lambda point: len(point.parts))))
+        for path in group.paths
+    }
+    return f"/{names.pop()}" if len(names) == 1 else None
+
+
 @cache
 def _place() -> Cgroup | None:
     """The group (v1: one per controller) in which to make ours; tried once, for real, with a process in it."""
     for version, hierarchies in _hierarchies():
         paths = [_highest_usable(version, *hierarchy) for hierarchy in hierarchies]
-        found = tuple(path for path in paths if path)
-        if len(found) == len(hierarchies):
-            return Cgroup(version, found)
+        needed = 1 if version == "v2" else len(_NEEDED)
+        if all(paths[:needed]):
+            return Cgroup(version, tuple(path for path in paths if path))
     return None
 
 
 def _hierarchies() -> Iterator[tuple[Version, list[tuple[Path, Path]]]]:
-    """v2 first: (mount point, the group we are in) of each hierarchy that is needed. From /proc/self/mountinfo."""
+    """v2 first: (mount point, the group we are in) of each hierarchy that is used. From /proc/self/mountinfo."""
     mounted: dict[str, tuple[Path, Path]] = {}
     own = _own_groups()
     for line in _read(Path("/proc/self/mountinfo")).splitlines():
@@ -131,7 +151,7 @@ def _hierarchies() -> Iterator[tuple[Version, list[tuple[Path, Path]]]]:
     if "" in mounted:
         yield "v2", [mounted[""]]
     if all(name in mounted for name in _NEEDED):
-        yield "v1", [mounted[name] for name in _NEEDED]
+        yield "v1", [mounted[name] for name in (*_NEEDED, _WELCOME) if name in mounted]
 
 
 def _own_groups() -> dict[str, str]:
@@ -164,15 +184,21 @@ def _hands_down(parent: Path, own: Path) -> bool:
     """Whether groups made in `parent` get the controllers; turns them on where that is ours to do."""
     if not set(_NEEDED) <= set(_read(parent / "cgroup.controllers").split()):
         return False
-    if set(_NEEDED) <= set(_read(parent / "cgroup.subtree_control").split()):
-        return True
-    wanted = " ".join(f"+{name}" for name in _NEEDED)
-    if _try_write(parent / "cgroup.subtree_control", wanted):
+    if _turn_on(parent):
         return True
     # A group with processes of its own hands nothing down ("no internal processes"): ours move one floor below.
-    if parent != own or not _move_below(parent):
+    return parent == own and _move_below(parent) and _turn_on(parent)
+
+
+def _turn_on(parent: Path) -> bool:
+    """The controllers we need, for the groups below; and the one that is welcome, if this machine has it."""
+    control = parent / "cgroup.subtree_control"
+    on = set(_read(control).split())
+    if not set(_NEEDED) <= on and not _try_write(control, " ".join(f"+{name}" for name in _NEEDED)):
         return False
-    return _try_write(parent / "cgroup.subtree_control", wanted)
+    if _WELCOME not in on:
+        _try_write(control, f"+{_WELCOME}")
+    return True
 
 
 def _move_below(parent: Path) -> bool:
@@ -186,7 +212,7 @@ def _move_below(parent: Path) -> bool:
 
 
 def _limit(group: Cgroup, limits: Limits) -> None:
-    memory, pids = group.paths[0], group.paths[-1]
+    memory, pids = group.paths[0], group.paths[0 if group.version == "v2" else 1]
     if limits.memory is not None:
         names = ("memory.max", "memory.swap.max") if group.version == "v2" else _V1_MEMORY
         (memory / names[0]).write_text(str(limits.memory))
@@ -194,6 +220,19 @@ def _limit(group: Cgroup, limits: Limits) -> None:
         _try_write(memory / names[1], "0" if group.version == "v2" else str(limits.memory))
     if limits.processes is not None:
         (pids / "pids.max").write_text(str(limits.processes))
+    if limits.cpus is not None:
+        _limit_cpus(group, limits.cpus)
+
+
+def _limit_cpus(group: Cgroup, cpus: float) -> None:
+    """Where the machine can: too much CPU harms nobody as too much memory does."""
+    quota = max(1000, round(cpus * _PERIOD))
+    for path in group.paths:
+        if (path / "cpu.max").exists():
+            _try_write(path / "cpu.max", f"{quota} {_PERIOD}")
+        elif (path / "cpu.cfs_quota_us").exists():
+            _try_write(path / "cpu.cfs_period_us", str(_PERIOD))
+            _try_write(path / "cpu.cfs_quota_us", str(quota))
 
 
 def _with_children(path: Path) -> Iterator[Path]:

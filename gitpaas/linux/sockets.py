@@ -43,6 +43,12 @@ def listening_users(port: int) -> set[int]:
     return {socket.uid for socket in _sockets(port, _LISTEN)}
 
 
+def listening(tables: str) -> set[str]:
+    """The addresses ("0.0.0.0:8000", "[::1]:9000") in what /proc/net/tcp and tcp6 of any network namespace say."""
+    words = (line.split() for line in tables.splitlines())
+    return {_address(w[1]) for w in words if len(w) > 9 and w[3] == _LISTEN}
+
+
 def open_files(pid: int) -> set[str]:
     """Paths (and "socket:[inode]") a process has open; none when it ended or is not ours to look into."""
     found = set()

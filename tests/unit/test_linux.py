@@ -200,8 +200,33 @@ def test_v2_controllers_are_turned_on_where_they_are_ours(tmp_path: Path) -> Non
     control.write_text("cpu\n")
     assert cgroups._hands_down(tmp_path, own=tmp_path / "below")
     assert control.read_text() == "+memory +pids"
+    control.write_text("memory pids\n")
+    assert cgroups._hands_down(tmp_path, own=tmp_path / "below")
+    assert control.read_text() == "+cpu", "welcome, not needed"
     (tmp_path / "cgroup.controllers").write_text("cpu\n")
     assert not cgroups._hands_down(tmp_path, own=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("version", "names"), [("v2", {"cpu.max": "150000 100000"}), ("v1", {"cpu.cfs_quota_us": "150000"})]
+)
+def test_cpus_are_limited_where_the_machine_can(
+    tmp_path: Path, version: cgroups.Version, names: dict[str, str]
+) -> None:
+    cpu, elsewhere = tmp_path / "cpu", tmp_path / "memory"
+    cpu.mkdir()
+    for name in names:
+        (cpu / name).touch()
+    Cgroup(version, (elsewhere, tmp_path / "pids", cpu)).create(Limits(cpus=1.5))
+    assert {name: (cpu / name).read_text() for name in names} == names
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_a_group_has_an_inner_path_when_all_controllers_call_it_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cgroups, "_read", lambda path: MOUNTINFO)
+    memory, pids = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup/pids")
+    assert cgroups.inner_path(Cgroup("v1", (memory / "gitpaas.x", pids / "gitpaas.x"))) == "/gitpaas.x"
+    assert cgroups.inner_path(Cgroup("v1", (memory / "user/gitpaas.x", pids / "gitpaas.x"))) is None
 
 
 @pytest.mark.needs("root")
