@@ -6,13 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
-from typing import Any, BinaryIO
+from typing import Any
 
 from gitpaas.engine.client import Engine
 from gitpaas.errors import EngineFailed
-
-_PIECE = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -31,6 +28,12 @@ class ImageInfo:
     user: str = ""
     healthcheck: tuple[str, ...] = ()  # ("CMD-SHELL", "curl ...")
 
+    @property
+    def build(self) -> int:
+        """The number of the build that made it; 0 when it is not one of ours."""
+        number = self.labels.get("gitpaas.build", "")
+        return int(number) if number.isdecimal() else 0
+
 
 class Images:
     """Everything takes an image's id as well as its name."""
@@ -38,10 +41,10 @@ class Images:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def load(self, stream: BinaryIO) -> str:
-        """Read an archive as `docker save` and BuildKit write it, to its end. The id of the one image in it."""
+    def load(self, archive: Iterable[bytes]) -> str:
+        """Read an archive as `docker save` and BuildKit write it. The id of the one image in it."""
         with self._engine.calls("loading the image"):
-            return self._loaded(self._engine.api.load_image(_pieces(stream)))
+            return self._loaded(self._engine.api.load_image(archive))
 
     def pull(self, reference: str) -> str:
         """Have the engine fetch it from a registry. Its id."""
@@ -76,9 +79,19 @@ class Images:
             found.append(self._engine.api.inspect_image(image))
         return bool(found)
 
+    def layers(self, image: str) -> tuple[str, ...]:
+        """The diff ids of its layers, the lowest first."""
+        with self._engine.calls(f"looking at {image}"):
+            return tuple(self._engine.api.inspect_image(image)["RootFS"].get("Layers") or ())
+
     def tag(self, image: str, name: str) -> None:
-        """Give it one more name; whatever had that name before loses it."""
+        """Give it one more name, `name:tag`. Another image of ours that had it loses it.
+
+        What somebody else has called so keeps it, and ours gets our mark appended: several servers may share an
+        engine, and each may have an app of that name."""
         repository, _, tag = name.rpartition(":")
+        if not self._is_free(name):
+            tag = f"{tag}-{self._engine.ours['gitpaas.home']}"
         with self._engine.calls(f"naming {name}"):
             self._engine.api.tag(image, repository, tag, force=True)
 
@@ -93,16 +106,15 @@ class Images:
         with self._engine.calls("listing images"):
             return [_listed(image) for image in self._engine.api.images(filters={"label": filters})]
 
+    def _is_free(self, name: str) -> bool:
+        return not self.exists(name) or self._engine.ours.items() <= self.inspect(name).labels.items()
+
     def _loaded(self, events: Iterable[dict[str, Any]]) -> str:
         said = [str(event.get("stream", "")).strip() for event in _checked("loading the image", events)]
         loaded = [line.partition(": ")[2] for line in said if line.startswith("Loaded image")]
         if not loaded:
             raise EngineFailed("loading the image: the archive had none in it")
         return self.inspect(loaded[-1]).id
-
-
-def _pieces(stream: BinaryIO) -> Iterator[bytes]:
-    return iter(partial(stream.read, _PIECE), b"")
 
 
 def _checked(doing: str, events: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
