@@ -108,7 +108,7 @@ def serving(folder: Path) -> Iterator[Site]:
     server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client that hangs up is what some test
     site = Site(f"https://127.0.0.1:{server.server_port}", certificate)
     server.site = site  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
         yield site

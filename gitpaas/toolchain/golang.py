@@ -21,6 +21,7 @@ from gitpaas.toolchain.pins import Pins, Tool, this_platform
 _PATIENCE = 1800.0  # seconds of a build: two minutes on two cores, downloads not counted
 _FETCH = 600.0  # seconds of 70 MB
 _PROXY = "https://proxy.golang.org"  # without `direct`, which would have Go run git on whatever host a module names
+_CHATTER = ("go: downloading", "#", "Using ", "Resolved ", "Downloading ")  # of go and uv
 _PASSED = ("GOPROXY", "GOCACHE", "GOMODCACHE", "GOPATH", "XDG_CACHE_HOME", "HOME")
 
 
@@ -45,7 +46,7 @@ class Workshop:
         except CommandFailed as error:
             raise ToolFailed(f"{tool.name} cannot be built: {error.message}") from error
         if done.code:
-            raise ToolFailed(f"{tool.name} cannot be built: go exited with {done.code}: {_last(done.tail)}")
+            raise ToolFailed(f"{tool.name} cannot be built: go exited with {done.code}: {_first(done.tail)}")
         for name, package in tool.packages.items():
             (target / package.rpartition("/")[2]).rename(target / name)
             (target / name).chmod(0o755)
@@ -88,7 +89,7 @@ class Workshop:
         argv = [uv.find_uv_bin(), *_fetch_arguments(self._scratch / "wheel", wanted)]
         done = shell.run(argv, env=self._base, cwd=self._scratch, timeout=_FETCH)
         if done.code:
-            raise ToolFailed(f"uv exited with {done.code}: {_last(done.tail)}")
+            raise ToolFailed(f"uv exited with {done.code}: {_first(done.tail)}")
         return self._scratch / "wheel/go/bin/go"
 
     @property
@@ -176,5 +177,7 @@ def _is_writable(path: Path) -> bool:
     return path.is_absolute() and os.access(there, os.W_OK | os.X_OK)
 
 
-def _last(lines: tuple[str, ...]) -> str:
-    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+def _first(lines: tuple[str, ...]) -> str:
+    """The first line that tells of trouble. What follows it, advice on how to change go.mod, helps nobody here."""
+    told = (line.strip() for line in lines if line.strip() and not line.startswith(_CHATTER))
+    return next(told, "it said nothing")
