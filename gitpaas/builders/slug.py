@@ -89,12 +89,12 @@ def stages(tree: Path) -> tuple[Kind, ...]:
     return next(((kind,) for kind in KINDS if kind.detect(tree)), ())
 
 
-def nothing_found(tree: Path) -> BuildFailed:
-    """What was looked for, and what is there instead."""
+def nothing_found(tree: Path, add: str = _ADD) -> BuildFailed:
+    """What was looked for (`add` says it as what to do), and what is there instead."""
     names = sorted(entry.name for entry in tree.iterdir())
     there = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
     has = f"The repository has only: {there}" if names else "The repository is empty"
-    return BuildFailed(f"Nothing here says how to run this app. {has}", step="detect", hint=_ADD)
+    return BuildFailed(f"Nothing here says how to run this app. {has}", step="detect", hint=add)
 
 
 def _leader(tree: Path, kinds: tuple[Kind, ...]) -> Kind:

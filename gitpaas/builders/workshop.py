@@ -14,7 +14,7 @@ from pathlib import Path
 from gitpaas import linux, shell
 from gitpaas.builders.blame import blame
 from gitpaas.config import Config
-from gitpaas.errors import BuildFailed, CommandFailed
+from gitpaas.errors import BuildFailed, CommandFailed, ToolFailed
 from gitpaas.output import Output
 from gitpaas.values import BuildRequest, Mount, Secret
 
@@ -70,7 +70,8 @@ class Workshop:
                 self.out.detail(line)
 
         try:
-            code = self._finish(argv, {**self._environment(path), **(env or {})}, mounts, show).code
+            whole = {**self._environment(path), **(env or {})}
+            code = self._finish(argv, whole, mounts, show, timeout=self.left()).code
         except CommandFailed as error:
             what = error.message
             if error.code == shell.TIMED_OUT:
@@ -80,6 +81,25 @@ class Workshop:
             raise CommandFailed(f"{step} could not be started in its sandbox", code=code, tail=tuple(lines)[-_TAIL:])
         if code:
             raise blame(step, code, tuple(lines))
+
+    def look(
+        self, argv: Sequence[str], *, env: Mapping[str, str], mounts: Sequence[Mount], timeout: float
+    ) -> shell.Finished:
+        """Run a program of ours over the tree, which it cannot change, with `env` and nothing else of the build's.
+
+        Its lines are not shown. ToolFailed without a sandbox, and when it cannot start or takes longer."""
+        name = Path(argv[0]).name
+        if not self.confined:
+            raise ToolFailed(f"{name} needs a sandbox", "Run the server as root on Linux.")
+        timeout = min(timeout, self.left())
+        try:
+            done = self._finish(argv, env, mounts, None, writable=False, timeout=timeout)
+        except CommandFailed as error:
+            slow = error.code == shell.TIMED_OUT
+            raise ToolFailed(f"{name} took longer than {timeout:g} seconds" if slow else error.message) from error
+        if done.code == _NO_SANDBOX:
+            raise ToolFailed(f"{name} could not be started in its sandbox: {' '.join(done.tail[-1:])}")
+        return done
 
     def write(self, name: str, text: str) -> None:
         """A file of our own in the slug, written by the app's user: the app's code may have put links in its way."""
@@ -100,14 +120,21 @@ class Workshop:
         return directory
 
     def _finish(
-        self, argv: Sequence[str], env: Mapping[str, str], mounts: Sequence[Mount], show: Callable[[str], None]
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        mounts: Sequence[Mount],
+        show: Callable[[str], None] | None,
+        *,
+        timeout: float,
+        writable: bool = True,
     ) -> shell.Finished:
-        timeout, uid = self.left(), self.request.uid
+        uid = self.request.uid
         if not self.confined or uid is None:
             return shell.run(argv, env=env, cwd=self.tree, timeout=timeout, on_line=show)
         downloads = same(self._downloads, writable=True)
         every = tuple(dict.fromkeys((downloads, *mounts)))
-        sandbox = linux.Sandbox(uid, self.tree, writable=True, mounts=every, limits=self._limits)
+        sandbox = linux.Sandbox(uid, self.tree, writable=writable, mounts=every, limits=self._limits)
         with self._group() as group:
             # env looks along PATH as it is inside; the launcher itself has no business there.
             argv = linux.confine(["/usr/bin/env", *argv], sandbox, group=group)
