@@ -5,7 +5,8 @@
     {"start": "never listens" | "crashes", "says": ...}  it builds, and its own last words reach the push
 
 Also: `detects` (the kinds that build it), `web` (the command found), `processes`, `release`, `worker` (what these
-write). `"lock": "uv lock"`: a lock file that is made when the app is copied, as it names the package index in use.
+write). `"builder": "railpack"` or "dockerfile": it wants an image, and the others are what any runtime takes.
+`"lock": "uv lock"`: a lock file that is made when the app is copied, as it names the package index in use.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ from pathlib import Path
 from typing import Any
 
 APPS = Path(__file__).parent / "apps"
-NAMES = sorted(path.parent.name for path in APPS.glob("*/expected.json"))
+_EXPECTED: dict[str, dict[str, Any]] = {
+    path.parent.name: json.loads(path.read_text()) for path in sorted(APPS.glob("*/expected.json"))
+}
+NAMES = [name for name, expected in _EXPECTED.items() if "builder" not in expected]
 
 
 def expected(name: str) -> dict[str, Any]:
     """What is expected of the app `name`."""
-    document: dict[str, Any] = json.loads((APPS / name / "expected.json").read_text())
-    return document
+    return _EXPECTED[name]
 
 
 def copy(name: str, target: Path) -> Path:
@@ -34,6 +37,12 @@ def copy(name: str, target: Path) -> Path:
 
         subprocess.run([find_uv_bin(), "lock", "--quiet", "--no-python-downloads"], cwd=target, check=True)
     return target
+
+
+def images(builder: str | None = None) -> list[str]:
+    """Those that want an image, by this builder or by any."""
+    wanted = (builder,) if builder else ("railpack", "dockerfile")
+    return [name for name, expected in _EXPECTED.items() if expected.get("builder") in wanted]
 
 
 def builds() -> list[str]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import samples
 
 from .programs import run, wait_until
 from .world import AppRepo, World
@@ -29,7 +30,7 @@ pytestmark = [pytest.mark.needs("git", "ssh", "ssh-keygen"), pytest.mark.timeout
 
 
 def _cases() -> list[Any]:
-    folders = sorted(path.parent for path in APPS.glob("*/expected.json"))
+    folders = [APPS / name for name in samples.NAMES]
     marks = {folder: [pytest.mark.needs("node", "npm")] * (folder / "package.json").exists() for folder in folders}
     return [pytest.param(folder, marks=marks[folder], id=folder.name) for folder in folders]
 
