@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gitpaas import linux, shell
-from gitpaas.builders.blame import blame
+from gitpaas.blame import blame
 from gitpaas.config import Config
 from gitpaas.errors import BuildFailed, CommandFailed, ToolFailed
 from gitpaas.output import Output

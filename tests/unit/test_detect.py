@@ -11,8 +11,8 @@ import pytest
 import samples
 
 from gitpaas import layers
+from gitpaas.blame import blame
 from gitpaas.builders import node, node_runtime, plain, python_deps, slug, static
-from gitpaas.builders.blame import blame
 from gitpaas.builders.interpreter import satisfies, wanted
 from gitpaas.builders.python_start import start_command
 from gitpaas.config import Config
