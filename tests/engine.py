@@ -10,6 +10,7 @@ from functools import cache
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 SOCKET = "/var/run/docker.sock"
 REGISTRY = os.environ.get("GITPAAS_TESTS_REGISTRY", "127.0.0.1:5001")
@@ -64,6 +65,25 @@ def call(method: str, path: str, body: object = None) -> tuple[int, Any]:
         return answer.status, json.loads(content) if content else None
     finally:
         connection.close()
+
+
+def labelled(kind: str, home: str) -> list[dict[str, Any]]:
+    """All containers, images, networks or volumes that carry this value of gitpaas.home."""
+    query = quote(json.dumps({"label": [f"gitpaas.home={home}"]}))
+    found = call("GET", f"/{kind}{'/json' if kind in ('containers', 'images') else ''}?all=1&filters={query}")[1]
+    return list((found["Volumes"] if kind == "volumes" else found) or [])
+
+
+def clear(home: str) -> None:
+    """Remove them all, as the end of a test."""
+    for container in labelled("containers", home):
+        call("DELETE", f"/containers/{container['Id']}?force=1&v=1")
+    for image in labelled("images", home):
+        call("DELETE", f"/images/{image['Id']}?force=1")
+    for network in labelled("networks", home):
+        call("DELETE", f"/networks/{network['Id']}")
+    for volume in labelled("volumes", home):
+        call("DELETE", f"/volumes/{volume['Name']}")
 
 
 def _has(*programs: str) -> bool:

@@ -6,13 +6,16 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
+import engine
 import pytest
 
 from .world import World
 
 RunWorld = Callable[..., World]
+RUNTIMES = ["host", pytest.param("docker", marks=pytest.mark.needs("root", "docker", "buildkit"))]
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +36,12 @@ def run_world(short_directory: Path) -> Iterator[RunWorld]:
     """run_world(**settings) starts a gitpaas for this test alone."""
     with ExitStack() as stack:
         yield lambda **settings: stack.enter_context(_running_world(short_directory, **settings))
+
+
+@pytest.fixture(params=RUNTIMES)
+def any_world(request: pytest.FixtureRequest, run_world: RunWorld) -> RunWorld:
+    """The same as run_world, for a test that is run on each runtime."""
+    return partial(run_world, RUNTIME=request.param, **(engine.settings() if request.param == "docker" else {}))
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ import pytest
 from websockets.asyncio.client import connect
 
 from .conftest import RunWorld
-from .world import AppRepo, World, site
+from .world import AppRepo, World
 
-pytestmark = [pytest.mark.needs("git", "ssh", "ssh-keygen"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.needs("git", "ssh", "ssh-keygen"), pytest.mark.timeout(400)]
 
 REDEPLOYS = 20
 RATE = 200  # requests a second, over all threads
@@ -39,8 +39,8 @@ class Load:
                 self.failures.append(failure)
 
 
-def test_redeploys_under_load_fail_no_request(run_world: RunWorld) -> None:
-    app = run_world().new_app()
+def test_redeploys_under_load_fail_no_request(any_world: RunWorld) -> None:
+    app = any_world().new_app()
     app.deploy()
 
     with load_on(app) as load:
@@ -52,8 +52,8 @@ def test_redeploys_under_load_fail_no_request(run_world: RunWorld) -> None:
     assert app.get().body == f"version {REDEPLOYS + 1}"
 
 
-def test_scaled_app_is_redeployed_and_restarted_without_a_failure(run_world: RunWorld) -> None:
-    app = run_world().new_app()
+def test_scaled_app_is_redeployed_and_restarted_without_a_failure(any_world: RunWorld) -> None:
+    app = any_world().new_app()
     app.deploy()
 
     with load_on(app) as load:
@@ -67,9 +67,9 @@ def test_scaled_app_is_redeployed_and_restarted_without_a_failure(run_world: Run
     assert load.failures == []
 
 
-def test_other_apps_never_notice(run_world: RunWorld) -> None:
-    world = run_world()
-    quiet, busy = world.new_app(site("quiet")), world.new_app()
+def test_other_apps_never_notice(any_world: RunWorld) -> None:
+    world = any_world()
+    quiet, busy = world.new_app(world.site("quiet")), world.new_app()
     quiet.deploy()
     sockets = set()
 
@@ -83,8 +83,8 @@ def test_other_apps_never_notice(run_world: RunWorld) -> None:
     assert len(sockets) == 1, "the keep-alive connection was cut"
 
 
-def test_slow_request_ends_on_the_release_it_began_on(run_world: RunWorld) -> None:
-    app = run_world().new_app()
+def test_slow_request_ends_on_the_release_it_began_on(any_world: RunWorld) -> None:
+    app = any_world().new_app()
     app.deploy()
 
     with ThreadPoolExecutor(1) as visitors:
@@ -95,8 +95,8 @@ def test_slow_request_ends_on_the_release_it_began_on(run_world: RunWorld) -> No
         assert slow.result().body == "version 1"
 
 
-def test_event_stream_goes_on_across_the_switch(run_world: RunWorld) -> None:
-    app = run_world().new_app()
+def test_event_stream_goes_on_across_the_switch(any_world: RunWorld) -> None:
+    app = any_world().new_app()
     app.deploy()
 
     with ThreadPoolExecutor(1) as visitors:
@@ -107,8 +107,8 @@ def test_event_stream_goes_on_across_the_switch(run_world: RunWorld) -> None:
         assert stream.result().body.split("\n\n")[:-1] == [f"data: version 1 {number}" for number in range(40)]
 
 
-def test_websocket_goes_on_across_the_switch_until_the_drain_ends(run_world: RunWorld) -> None:
-    world = run_world(DRAIN_TIMEOUT=4)
+def test_websocket_goes_on_across_the_switch_until_the_drain_ends(any_world: RunWorld) -> None:
+    world = any_world(DRAIN_TIMEOUT=4)
     app = world.new_app()
     app.deploy()
 

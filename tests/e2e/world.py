@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import os
@@ -15,10 +16,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import engine
+
 from .programs import Background, Result, command_line, free_port, processes, read, run, wait_until
 
 GITPAAS = Path(sys.executable).parent / "gitpaas"
 SITE = Path(__file__).parent / "site"  # an app for these tests: plain Python behind a Procfile
+DOCKERFILE = """\
+FROM python:3.11-slim
+WORKDIR /app
+ENV HOST=0.0.0.0
+COPY . .
+"""
 
 _PASSED_ON = ("PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
@@ -38,6 +47,7 @@ class World:
         self.home = root / "state"
         self.user = root / "user"
         self.ssh_port, self.http_port = free_port(), free_port()
+        self.runtime = str(settings.get("RUNTIME", "host"))
         self.env = self._environment(settings)
         self.process: subprocess.Popen[bytes] | None = None
         self._names = 0
@@ -77,6 +87,8 @@ class World:
         finally:
             self.gitpaas("stop", "--apps")
             self.kill_all()
+            if self.runtime == "docker":
+                engine.clear(self.identity)
 
     def _terminate(self, process: subprocess.Popen[bytes]) -> None:
         process.terminate()
@@ -85,6 +97,11 @@ class World:
         except subprocess.TimeoutExpired:
             self.kill()
             raise
+
+    @property
+    def identity(self) -> str:
+        """What the label gitpaas.home of everything of this world says."""
+        return hashlib.sha256(os.fsencode(self.home.resolve())).hexdigest()[:12]
 
     def pids(self, *words: str) -> list[int]:
         """Processes of this world (its state directory is in their environment or argv) with `words` in their argv."""
@@ -152,8 +169,12 @@ class World:
         """A committed repository with these files (the test site when none), its remote `paas` set, not pushed."""
         self._names += 1
         app = AppRepo(self, name or f"app{self._names}-{random.randrange(10**6)}")
-        app.commit(site() if files is None else files)
+        app.commit(self.site() if files is None else files)
         return app
+
+    def site(self, text: str = "version 1") -> dict[str, str]:
+        """The test site as this world's runtime takes it."""
+        return site(text, **({"Dockerfile": DOCKERFILE} if self.runtime == "docker" else {}))
 
     @property
     def ssh_config(self) -> Path:

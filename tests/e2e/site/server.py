@@ -104,6 +104,6 @@ class Site(BaseHTTPRequestHandler):
 if __name__ == "__main__":
     print(f"{VERSION} starts as {os.environ.get('GITPAAS_PROCESS')}", flush=True)
     sys.stdout.flush()
-    server = ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Site)
+    server = ThreadingHTTPServer((os.environ.get("HOST", "127.0.0.1"), int(os.environ["PORT"])), Site)
     server.daemon_threads = True
     server.serve_forever()
