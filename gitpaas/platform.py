@@ -36,10 +36,12 @@ class Platform:
 
     @cached_property
     def builders(self) -> tuple[Builder, ...]:
-        """Made when first asked for: only the process that builds needs them, not the server."""
+        """What this server can use, loaded when first asked for: only the process that builds needs them.
+
+        The first one's kind of artifact is what it makes by itself; the others are for apps that ask for them."""
         from gitpaas.builders import BUILDERS
 
-        return tuple(make(self.config) for make in BUILDERS)
+        return tuple(one.load(self.config) for one in BUILDERS if one.kind in self.artifacts)
 
 
 @dataclass(frozen=True)
@@ -104,4 +106,9 @@ def make_runtime(config: Config) -> Runtime:
     """What runs the apps of this state directory."""
     from gitpaas.runtimes.host import HostRuntime
 
-    return HostRuntime(config)
+    if choose(config).name == "host":
+        return HostRuntime(config)
+    from gitpaas.runtimes.combined import CombinedRuntime
+    from gitpaas.runtimes.docker import DockerRuntime
+
+    return CombinedRuntime(HostRuntime(config), DockerRuntime(config))

@@ -190,11 +190,14 @@ class Reach:
     note: str = ""  # why nobody reaches it, for people: "it listens on 127.0.0.1:5000 only"
 
 
+ArtifactKind = Literal["slug", "image"]
+
+
 @dataclass(frozen=True)
 class Artifact:
     """What a build made: enough to run it, and to run it again a year later. JSON in the store."""
 
-    kind: Literal["slug", "image"]
+    kind: ArtifactKind
     reference: str  # a slug's absolute directory, or an image's id (sha256:...)
     builder: str
     label: str  # "Python 3.11 (uv, requirements.txt)"
@@ -246,10 +249,19 @@ class Instance:
     restarts: int = 0
     oom: bool = False  # the kernel ended it because it took more memory than its limit
     log: Path | None = None  # the file in which its raw output arrives
+    runtime: str = "host"  # the name of the one that runs it
 
     @property
     def label(self) -> str:
         return f"{self.process}.{self.number}"
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What runs, as far as it can be seen."""
+
+    instances: tuple[Instance, ...]
+    unseen: frozenset[str] = frozenset()  # kinds of artifacts whose instances cannot be seen now
 
 
 Page = Literal["starting", "crashed", "stopped", "empty"]

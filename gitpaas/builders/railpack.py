@@ -27,7 +27,7 @@ from gitpaas.engine.images import Images
 from gitpaas.output import Output
 from gitpaas.toolchain import Toolchain
 from gitpaas.toolchain.pins import shipped
-from gitpaas.values import Artifact, BuildRequest, Detection, Env, Secret
+from gitpaas.values import Artifact, ArtifactKind, BuildRequest, Detection, Env, Secret
 
 _FRONTEND = "ghcr.io/railwayapp/railpack-frontend"
 _PLAN = "railpack-plan.json"
@@ -35,6 +35,7 @@ _PLAN = "railpack-plan.json"
 
 class RailpackBuilder:
     name = "railpack"
+    kind: ArtifactKind = "image"
 
     def __init__(self, config: Config) -> None:
         self._config = config

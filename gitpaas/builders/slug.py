@@ -25,7 +25,7 @@ from gitpaas.builders.workshop import Built, Workshop
 from gitpaas.config import Config
 from gitpaas.errors import BuildFailed
 from gitpaas.output import Output
-from gitpaas.values import Artifact, BuildRequest, Detection
+from gitpaas.values import Artifact, ArtifactKind, BuildRequest, Detection
 
 _ADD = (
     "Add one of: a Procfile (web: ./run), start.sh, requirements.txt, pyproject.toml, main.py, package.json, "
@@ -49,6 +49,7 @@ KINDS: tuple[Kind, ...] = (python, node, plain, static)
 
 class SlugBuilder:
     name = "slug"
+    kind: ArtifactKind = "slug"
 
     def __init__(self, config: Config) -> None:
         self._config = config
