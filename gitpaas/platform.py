@@ -30,9 +30,14 @@ class Platform:
     @cached_property
     def artifacts(self) -> Mapping[str, ArtifactStore]:
         """By the kind of artifact, for the kinds that this server can run."""
+        from gitpaas.artifacts.images import ImageStore
         from gitpaas.artifacts.slugs import SlugStore
 
-        return {"slug": SlugStore(self.config)}
+        slugs: ArtifactStore = SlugStore(self.config)
+        if choose(self.config).name == "host":
+            return {slugs.kind: slugs}
+        images: ArtifactStore = ImageStore(self.config)
+        return {slugs.kind: slugs, images.kind: images}
 
     @cached_property
     def builders(self) -> tuple[Builder, ...]:

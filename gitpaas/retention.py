@@ -55,8 +55,9 @@ def _prune(platform: Platform, app: App) -> None:
 
 
 def _needed(platform: Platform, app: App, kind: str) -> Needed:
-    made = [releases.artifact(release) for release in _kept(platform, app)]
-    return Needed([one for one in made if one.kind == kind], {build.id for build in releases.unfinished(app)})
+    made = {release.number: releases.artifact(release) for release in _kept(platform, app)}
+    kept = {number: artifact for number, artifact in made.items() if artifact.kind == kind}
+    return Needed(list(kept.values()), {build.id for build in releases.unfinished(app)}, kept.keys())
 
 
 def _kept(platform: Platform, app: App) -> list[Release]:

@@ -16,7 +16,6 @@ class Usage:
     app: str | None
     what: str  # "images", "slugs", "build cache"
     bytes: int
-    free: int = 0  # bytes of it that a prune would give back
 
 
 @dataclass(frozen=True)
@@ -25,6 +24,7 @@ class Needed:
 
     artifacts: Collection[Artifact]
     builds: Collection[int]  # numbers of those under way
+    releases: Collection[int] = ()  # numbers of those that have the artifacts
 
 
 class ArtifactStore(Protocol):

@@ -11,6 +11,8 @@ from typing import Any
 from gitpaas.engine.client import Engine
 from gitpaas.errors import EngineFailed
 
+Part = tuple[tuple[str, ...], tuple[int, ...]]  # diff ids and sizes from the lowest layer up to this one
+
 
 @dataclass(frozen=True)
 class ImageInfo:
@@ -84,6 +86,16 @@ class Images:
         with self._engine.calls(f"looking at {image}"):
             return tuple(self._engine.api.inspect_image(image)["RootFS"].get("Layers") or ())
 
+    def parts(self, image: str) -> dict[Part, int]:
+        """The bytes of its layers. Images have equal keys for layers that they share.
+
+        The engine tells sizes by the steps of the history, and not which of them left a layer of no size: a step
+        whose layer lies above such a one, and another of the same size in its place, look the same."""
+        chain = self.layers(image)
+        with self._engine.calls(f"looking at {image}"):
+            steps = [step["Size"] for step in reversed(self._engine.api.history(image)) if step["Size"]]
+        return {(chain[: n + 1], tuple(steps[: n + 1])): size for n, size in enumerate(steps)}
+
     def tag(self, image: str, name: str) -> None:
         """Give it one more name, `name:tag`. Another image of ours that had it loses it.
 
@@ -98,13 +110,14 @@ class Images:
     def remove(self, image: str) -> None:
         """Take a name away; the image goes with its last name. EngineFailed while a container needs it."""
         with self._engine.calls(f"removing {image}", missing_ok=True):
-            self._engine.api.remove_image(image)
+            # Without noprune an image that ours was made from would go as well, though somebody else made it.
+            self._engine.api.remove_image(image, noprune=True)
 
     def ours(self, app: str | None = None) -> list[ImageInfo]:
         """The images of this server, or of one app of it: id, names, labels and size, and no more of each."""
-        filters = [self._engine.filter["label"], *([f"gitpaas.app={app}"] if app else [])]
+        filters = self._engine.filters(**({"app": app} if app else {}))
         with self._engine.calls("listing images"):
-            return [_listed(image) for image in self._engine.api.images(filters={"label": filters})]
+            return [_listed(image) for image in self._engine.api.images(filters=filters)]
 
     def _is_free(self, name: str) -> bool:
         return not self.exists(name) or self._engine.ours.items() <= self.inspect(name).labels.items()
