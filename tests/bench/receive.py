@@ -27,7 +27,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.e2e.world import World, free_port
 
