@@ -172,6 +172,7 @@ class Config:
     login_grace: int = _doc(20, "Seconds until a connection must have logged in.")
     max_logins: int = _doc(64, "Connections that may be waiting to log in; the oldest gives way.")
     log_size: int = _doc("32m", "Output kept of each app.", parse=size)
+    keep_events: int = _doc(90, "Days that events are kept.")
     log_level: str = _doc("info", "What the server's own log tells: debug, info, warning or error.")
     environ: Mapping[str, str] = field(default_factory=dict, repr=False, metadata={"hidden": True})
 

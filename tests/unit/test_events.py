@@ -1,0 +1,95 @@
+"""Events: kept with who and from where, never in the way of what they tell of."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from callers import Caller
+
+from gitpaas import events
+from gitpaas.errors import NotAllowed, NotFound
+from gitpaas.store import Event
+from gitpaas.values import Actor
+
+ALICE = Actor("alice", "deploy", key="laptop", address="192.0.2.7")
+
+
+@pytest.fixture(autouse=True)
+def session(operator: Caller) -> None:
+    """A database that is open in this thread."""
+    operator.platform.store._database.connect()
+
+
+def test_an_event_has_who_and_from_where() -> None:
+    events.record("deploy", "a1b2c3d: v3", app="hello", actor=ALICE)
+    events.record("reconcile", "web.1 had gone", app="hello")
+
+    first, second = events.latest(10)
+    assert (first.action, first.text, first.app, first.result) == ("deploy", "a1b2c3d: v3", "hello", "ok")
+    assert (first.by, first.key, first.address) == ("alice", "laptop", "192.0.2.7")
+    assert (second.by, second.key, second.address) == ("gitpaas", None, "local")
+    assert abs(first.at - time.time()) < 60
+
+
+def test_what_is_asked_for_comes_oldest_first() -> None:
+    for number in range(5):
+        events.record("deploy", str(number), app="even" if number % 2 == 0 else "odd")
+    events.record("keys:add", "laptop", app=None)
+
+    assert [event.text for event in events.latest(3, apps_only=True)] == ["2", "3", "4"]
+    assert [event.text for event in events.latest(2)] == ["4", "laptop"]
+    assert [event.text for event in events.latest(9, app="odd")] == ["1", "3"]
+    assert events.latest(9, since=time.time() + 10) == []
+    assert [event.text for event in events.after(events.last_number() - 2, apps_only=True)] == ["4"]
+
+
+def test_the_result_is_the_bodys() -> None:
+    with events.recorded("apps:create", "", app="hello", actor=ALICE):
+        pass
+    for error in (NotFound("There is no such thing.\nReally"), NotAllowed("No."), ZeroDivisionError("s3cret")):
+        with pytest.raises(type(error)), events.recorded("ps:scale", "web=2", app="hello"):
+            raise error
+
+    assert [(event.result, event.text) for event in events.latest(9)] == [
+        ("ok", ""),
+        ("failed", "web=2: There is no such thing. Really"),
+        ("refused", "web=2: No."),
+        ("failed", "web=2: ZeroDivisionError"),
+    ]
+
+
+def test_the_old_go_and_the_rest_stays() -> None:
+    for age in (100, 91, 89, 1):
+        Event.create(action="deploy", text=str(age), app="hello", by="alice", at=time.time() - age * 86_400)
+    events.trim(90)
+
+    assert [event.text for event in events.latest(9)] == ["89", "1"]
+    events.trim(90)
+    assert len(events.latest(9)) == 2
+
+
+def test_nobody_fills_the_disk_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "_MOST", 10)
+    for number in range(25):
+        events.record("deploy", str(number), app="hello")
+    events.trim(90)
+
+    assert [event.text for event in events.latest(99)] == [str(number) for number in range(15, 25)]
+
+
+def test_a_database_that_takes_none_stops_nobody(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Event, "create", lambda **_: 1 / 0)
+    events.record("deploy", "v3", app="hello")
+
+    assert "could not be kept" in caplog.text
+
+
+def test_a_text_is_one_line_of_bounded_length() -> None:
+    events.record("deploy", "a\nb" + "x" * 1000, app="hello")
+
+    (event,) = events.latest(1)
+    assert event.text.startswith("a bxxx")
+    assert len(event.text) == 500
