@@ -47,6 +47,8 @@ class RailpackBuilder:
 
     def build(self, request: BuildRequest, out: Output) -> Artifact:
         written = procfile.read(request.tree) or {}
+        if not _may_know(request):
+            raise railpack_look.nothing_found(request.tree)
         shop = Workshop(self._config, request, out)
         analysis = railpack_run.analyse(shop, self._tools)
         for line in analysis.lines():
@@ -64,6 +66,11 @@ class RailpackBuilder:
             size=Images(Engine(self._config)).inspect(image).size,
             details=analysis.details | {"Railpack": _version(analysis)},
         )
+
+
+def _may_know(request: BuildRequest) -> bool:
+    """Whether it is worth asking Railpack: its settings can explain a tree whose files do not."""
+    return railpack_look.look(request.tree) is not None or any(name.startswith("RAILPACK_") for name in request.env)
 
 
 def plan_for(analysis: Analysis, request: BuildRequest) -> dict[str, Any]:

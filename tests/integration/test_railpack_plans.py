@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,7 @@ def test_the_plan_of_a_small_tree_is_the_expected_one(
 
     if os.environ.get("GITPAAS_TESTS_RECORD"):
         (PLANS / f"{name}.json").write_text(answers[0] + "\n")
-    assert analysis == parse(recorded(name))
+    assert replace(analysis, version="") == replace(parse(recorded(name)), version="")  # a build by hand is "dev"
 
 
 def test_config_vars_are_in_the_plan_by_name_and_their_values_nowhere(yard: Yard, tmp_path: Path) -> None:
