@@ -17,7 +17,7 @@ from gitpaas.plan import Missing, Plan, plan
 from gitpaas.platform import Platform
 from gitpaas.releases import Intent
 from gitpaas.store import App
-from gitpaas.values import HealthCheck, Instance, Page
+from gitpaas.values import HealthCheck, Instance, Page, Survey
 
 _log = logging.getLogger(__name__)
 
@@ -43,12 +43,15 @@ class Reconciler:
         platform = self._platform
         with platform.store.session():
             instances: dict[str, list[Instance]] = {}
-            everything = platform.runtime.running()
-            self._forget_gone({instance.id for instance in everything})
-            for instance in self._staying(everything):
+            survey = platform.runtime.survey()
+            if not survey.unseen:
+                self._forget_gone({instance.id for instance in survey.instances})
+            for instance in self._staying(survey.instances):
                 instances.setdefault(instance.app, []).append(instance)
             routes, intents = platform.router.routes(), releases.intents()
             for name in intents.keys() | instances.keys():
+                if _is_unseen(intents.get(name), survey):
+                    continue
                 route = routes.get(platform.config.host(name))
                 try:
                     self._look_at(name, intents.get(name), instances.get(name, []), route)
@@ -77,7 +80,10 @@ class Reconciler:
     def _mend(self, name: str, is_quiet: bool) -> None:
         """With the lock: look again, since it may all have changed, and act."""
         intent, host = releases.intent(name), self._platform.config.host(name)
-        instances = self._staying(self._platform.runtime.running(name))
+        survey = self._platform.runtime.survey(name)
+        if _is_unseen(intent, survey):
+            return
+        instances = self._staying(survey.instances)
         if intent is None:
             for instance in instances:
                 self._stop(instance)
@@ -87,7 +93,7 @@ class Reconciler:
         for missing in todo.missing:
             if is_quiet or missing.last is not None:
                 self._start_when_due(intent, missing)
-        todo = _plan(intent, self._staying(self._platform.runtime.running(name)), route)
+        todo = _plan(intent, self._staying(self._platform.runtime.survey(name).instances), route)
         route = self._route(intent, host, todo, route)
         self._platform.router.hold(host, intent.app.maintenance)
         for instance in todo.retire if is_quiet else ():
@@ -195,6 +201,12 @@ class Reconciler:
             # An app made a moment ago has a page already, though this round began before it had a row.
             if releases.intent(host.removesuffix(f".{self._platform.config.base_domain}")) is None:
                 self._platform.router.forget(host)
+
+
+def _is_unseen(intent: Intent | None, survey: Survey) -> bool:
+    """Whether the live release's instances may run all the same: then the app is left exactly as it is."""
+    release = intent.release if intent else None
+    return release is not None and releases.artifact(release).kind in survey.unseen
 
 
 def _plan(intent: Intent, instances: Sequence[Instance], route: Route) -> Plan:

@@ -89,7 +89,7 @@ def _loops(
     platform: Platform, reconciler: Reconciler, check_router: Callable[[], None], stopping: threading.Event
 ) -> Iterator[None]:
     """Threads that keep things as intended, until the body ends."""
-    collector = logs.Collector(platform.config, platform.runtime.running)
+    collector = logs.Collector(platform.config, platform.runtime.survey)
     work: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
         "reconcile": (reconciler.run_once, lambda: platform.runtime.wait_for_exit(_TICK)),
         "router": (check_router, lambda: stopping.wait(0.2)),

@@ -51,7 +51,7 @@ def run(
     its end. Nothing of its process group is left running.
     CommandFailed only when it cannot start (code 127) or takes longer than `timeout` (code 124).
     """
-    lines = _Lines(on_line)
+    lines = Lines(on_line)
     with _started(argv, env=env, cwd=cwd, piped=input is not None, stderr=subprocess.STDOUT) as process:
         stdout = cast(IO[bytes], process.stdout)
         _feed(process.stdin, input)
@@ -146,7 +146,7 @@ def _feed(stdin: IO[bytes] | None, data: bytes | None) -> None:
     threading.Thread(target=write, daemon=True).start()
 
 
-def _pump(process: subprocess.Popen[bytes], stdout: IO[bytes], lines: _Lines, deadline: float) -> bool:
+def _pump(process: subprocess.Popen[bytes], stdout: IO[bytes], lines: Lines, deadline: float) -> bool:
     """Hand output on until the program has ended. Whether it did so before the deadline."""
     with selectors.DefaultSelector() as selector:
         selector.register(stdout, selectors.EVENT_READ)
@@ -168,7 +168,7 @@ def _read(stdout: IO[bytes]) -> bytes:
     return os.read(stdout.fileno(), 65536)
 
 
-def _read_rest(stdout: IO[bytes], lines: _Lines) -> None:
+def _read_rest(stdout: IO[bytes], lines: Lines) -> None:
     """What is still in the pipe, without waiting for ever on a child that left the group and holds it open."""
     deadline = time.monotonic() + _DRAIN
     with selectors.DefaultSelector() as selector:
@@ -179,8 +179,8 @@ def _read_rest(stdout: IO[bytes], lines: _Lines) -> None:
     lines.flush()
 
 
-class _Lines:
-    """Bytes in, lines out, the last of them remembered."""
+class Lines:
+    """Bytes in, lines out, the last of them remembered. What is more than anybody would read is left out."""
 
     def __init__(self, on_line: Callable[[str], None] | None) -> None:
         self._on_line = on_line

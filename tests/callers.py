@@ -14,7 +14,7 @@ from gitpaas import commands, platform, store
 from gitpaas.config import Config
 from gitpaas.output import Console
 from gitpaas.platform import Platform
-from gitpaas.values import Actor, Instance, InstanceSpec, Reach, Role
+from gitpaas.values import Actor, Instance, InstanceSpec, Reach, Role, Survey
 
 OPERATOR = Actor("operator", "admin")
 
@@ -37,6 +37,9 @@ class QuietRuntime:
 
     def running(self, app: str | None = None) -> list[Instance]:
         return [instance for instance in self.instances if app in (None, instance.app)]
+
+    def survey(self, app: str | None = None) -> Survey:
+        return Survey(tuple(self.running(app)))
 
     def run(self, spec: InstanceSpec, on_line: Callable[[str], None], timeout: float) -> int:
         return 0

@@ -7,7 +7,6 @@ what a connection of the library does. HTTP/1.0 keeps the engine from cutting it
 from __future__ import annotations
 
 import json
-import socket
 import struct
 from collections.abc import Mapping
 from urllib.parse import urlencode

@@ -14,12 +14,13 @@ from gitpaas.logs import app_log, holes, ledger
 from gitpaas.logs.ledger import Entry, Ledger
 from gitpaas.logs.lines import compose, raw_folder
 from gitpaas.logs.raw import Raw, found_in, read_lines
-from gitpaas.values import Instance
+from gitpaas.values import Instance, Survey
 
 _log = logging.getLogger(__name__)
 
 _HALF_LINE = 1.0  # seconds that a line without its end is waited for
 _LOOK_FOR_ORPHANS = 5.0  # seconds
+_LOOK_AGAIN = 1.0  # seconds, while some of what runs cannot be seen
 _GIVE_BACK = 1024 * 1024  # bytes read before their disk is given back
 _KEEP = 64 * 1024  # bytes left in a raw file, for whoever shows the last words of a crash
 
@@ -27,11 +28,12 @@ _KEEP = 64 * 1024  # bytes left in a raw file, for whoever shows the last words 
 class Collector:
     """One thread of the server runs collect_once() every fraction of a second; nobody else writes app.log."""
 
-    def __init__(self, config: Config, running: Callable[[], Sequence[Instance]]) -> None:
+    def __init__(self, config: Config, survey: Callable[[], Survey]) -> None:
         self._config = config
-        self._running = running
+        self._survey = survey
         self._ledgers: dict[str, Ledger] = {}
         self._writers: dict[tuple[str, str], Instance] = {}  # by app and name of the raw file
+        self._is_blind = False  # some of what runs cannot be seen: no file is taken for an orphan
         self._asked = float("-inf")
         self._folders: dict[str, Path] = {}
 
@@ -57,12 +59,19 @@ class Collector:
         return self._folders[app]
 
     def _ask_runtime(self, found: dict[str, list[Raw]]) -> None:
-        strangers = any(self._is_orphan(app, raw) for app, files in found.items() for raw in files)
-        if strangers or time.monotonic() - self._asked >= _LOOK_FOR_ORPHANS:
-            self._writers = {(i.app, i.log.name): i for i in self._running() if i.log}
+        strangers = any(self._is_stranger(app, raw) for app, files in found.items() for raw in files)
+        age = time.monotonic() - self._asked
+        if age >= _LOOK_FOR_ORPHANS or (strangers and (not self._is_blind or age >= _LOOK_AGAIN)):
+            survey = self._survey()
+            seen = {(i.app, i.log.name): i for i in survey.instances if i.log}
+            self._is_blind = bool(survey.unseen)
+            self._writers = self._writers | seen if self._is_blind else seen
             self._asked = time.monotonic()
 
     def _is_orphan(self, app: str, raw: Raw) -> bool:
+        return not self._is_blind and self._is_stranger(app, raw)
+
+    def _is_stranger(self, app: str, raw: Raw) -> bool:
         return not raw.is_platform and (app, raw.name) not in self._writers
 
     def _collect_safely(self, app: str, files: Sequence[Raw]) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from gitpaas.values import Instance, InstanceSpec, Reach
+from gitpaas.values import Instance, InstanceSpec, Reach, Survey
 
 
 class Runtime(Protocol):
@@ -21,7 +21,12 @@ class Runtime(Protocol):
         """SIGTERM, up to `grace` seconds, SIGKILL, then remove every trace but the log. Gone already is fine."""
 
     def running(self, app: str | None = None) -> list[Instance]:
-        """All instances, ended ones that were not stopped included, oldest first."""
+        """All instances, ended ones that were not stopped included, oldest first.
+
+        EngineFailed when they cannot all be seen: silence does not mean that nothing runs."""
+
+    def survey(self, app: str | None = None) -> Survey:
+        """The same for who can do with less: it says what it does not see."""
 
     def run(self, spec: InstanceSpec, on_line: Callable[[str], None], timeout: float) -> int:
         """A one-off copy in the foreground (release phase): its lines to `on_line`, its exit code back.

@@ -9,8 +9,12 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def environment(spec: InstanceSpec, key: str, home: str, port: int | None) -> dict[str, str]:
+    """All of it, for an app that brings none of its own."""
+    return {"HOME": home, "PATH": _PATH, "USER": "app", "LANG": "C.UTF-8"} | additions(spec, key, port)
+
+
+def additions(spec: InstanceSpec, key: str, port: int | None) -> dict[str, str]:
     """What the build brings, over that the config vars, over that what only the platform can know."""
-    defaults = {"HOME": home, "PATH": _PATH, "USER": "app", "LANG": "C.UTF-8"}
     own = {
         "GITPAAS_APP": spec.app,
         "GITPAAS_RELEASE": f"v{spec.release}",
@@ -20,4 +24,4 @@ def environment(spec: InstanceSpec, key: str, home: str, port: int | None) -> di
     if port is not None:
         own["PORT"] = str(port)
     config = {name: value.reveal() if isinstance(value, Secret) else value for name, value in spec.env.items()}
-    return defaults | dict(spec.artifact.env) | config | own
+    return dict(spec.artifact.env) | config | own

@@ -20,7 +20,7 @@ from gitpaas.runtimes.environment import MARK, environment
 from gitpaas.runtimes.ports import free_port
 from gitpaas.runtimes.records import Record, Records
 from gitpaas.runtimes.tail import last_lines
-from gitpaas.values import Instance, InstanceSpec, Reach, State
+from gitpaas.values import Instance, InstanceSpec, Reach, State, Survey
 
 _STARTING = 5.0  # seconds that stop() waits for a start under way to get somewhere
 
@@ -68,6 +68,9 @@ class HostRuntime:
         boot = linux.boot_id()
         seen = [self._look_at(record, boot) for record in self._records.all() if app in (None, record.app)]
         return [instance for instance in seen if instance]
+
+    def survey(self, app: str | None = None) -> Survey:
+        return Survey(tuple(self.running(app)))
 
     def run(self, spec: InstanceSpec, on_line: Callable[[str], None], timeout: float) -> int:
         with self._recorded(spec, one_off=True) as (record, _):

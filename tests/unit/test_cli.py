@@ -14,6 +14,7 @@ import pytest
 
 from gitpaas.config import Config
 from gitpaas.logs import Collector, platform_line
+from gitpaas.values import Survey
 
 
 class Shell:
@@ -109,7 +110,7 @@ def test_a_closed_pipe_is_quiet(shell: Shell) -> None:
 def test_following_a_log_ends_when_the_pipe_closes(shell: Shell, config: Config) -> None:
     shell("apps:create", "hello")
     platform_line(config, "hello", "one")
-    Collector(config, list).collect_once()
+    Collector(config, lambda: Survey(())).collect_once()
     argv = ["sh", "-c", '"$@" | head -1', "sh", *shell.command("logs", "hello", "-t")]
     begin = time.monotonic()
     done = subprocess.run(argv, env=shell.env, capture_output=True, check=True, timeout=20)
@@ -122,7 +123,7 @@ def test_following_a_log_ends_when_the_pipe_closes(shell: Shell, config: Config)
 def test_ctrl_c_is_130_without_a_word(shell: Shell, config: Config) -> None:
     shell("apps:create", "hello")
     platform_line(config, "hello", "one")
-    Collector(config, list).collect_once()
+    Collector(config, lambda: Survey(())).collect_once()
     with subprocess.Popen(
         shell.command("logs", "hello", "-t"), env=shell.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as child:

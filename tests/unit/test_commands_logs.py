@@ -9,6 +9,7 @@ import pytest
 from callers import Answer, Caller
 
 from gitpaas.logs import Collector, platform_line
+from gitpaas.values import Survey
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +21,7 @@ def say(caller: Caller, *texts: str) -> None:
     config = caller.platform.config
     for text in texts:
         platform_line(config, "hello", text)
-    Collector(config, list).collect_once()
+    Collector(config, lambda: Survey(())).collect_once()
 
 
 def test_the_last_lines(operator: Caller, reader: Caller) -> None:

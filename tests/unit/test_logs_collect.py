@@ -16,7 +16,7 @@ import pytest
 from gitpaas.config import Config
 from gitpaas.logs import Collector, app_log, ledger, platform_line, remove, tail
 from gitpaas.logs.cutting import cut
-from gitpaas.values import Instance
+from gitpaas.values import Instance, Survey
 
 STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"
 
@@ -31,7 +31,7 @@ class Machine:
 
     def restart(self) -> None:
         """A new server process: nothing is remembered but what is on the disk."""
-        self.collector = Collector(self.config, lambda: list(self.instances))
+        self.collector = Collector(self.config, lambda: Survey(tuple(self.instances)))
 
     def start(self, process: str = "web", number: int = 1, app: str = "hello") -> Instance:
         log = self.config.logs(app) / "raw" / f"{app}-{process}-{number}-{len(self.instances)}.log"

@@ -1,0 +1,97 @@
+"""Waiting for containers to end, by the engine's own events."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import time
+from collections.abc import Callable, Collection
+from contextlib import suppress
+
+from gitpaas.engine import Engine
+from gitpaas.engine.stream import Stream
+from gitpaas.errors import EngineFailed
+
+_AGAIN = 1.0  # seconds until an engine that does not answer is asked again
+
+
+class Exits:
+    """For one thread; wake() is for all. An engine that goes away and comes back is asked what was missed."""
+
+    def __init__(self, engine: Engine, ended: Callable[[], Collection[str]]) -> None:
+        """`ended`: the ids of all instances that have ended and were not stopped. It may raise EngineFailed."""
+        self._engine = engine
+        self._ended = ended
+        self._told: frozenset[str] = frozenset()
+        self._events: Stream | None = None
+        self._changed = False
+        self._woken, self._wake = os.pipe()
+        for fd in (self._woken, self._wake):
+            os.set_blocking(fd, False)
+
+    def wait(self, timeout: float) -> bool:
+        """Whether one has ended that was not told before; False after `timeout` seconds or a wake()."""
+        deadline = time.monotonic() + timeout
+        while True:
+            if self._has_news():
+                return True
+            left = deadline - time.monotonic()
+            if left <= 0 or self._sleep(left):
+                return False
+
+    def wake(self) -> None:
+        with suppress(BlockingIOError):
+            os.write(self._wake, b".")
+
+    def _has_news(self) -> bool:
+        """Listens first and looks then: what ends in between is in both."""
+        try:
+            if self._events is None:
+                self._events, self._changed = open_events(self._engine, "die"), True
+            if not self._changed:
+                return False
+            ended = frozenset(self._ended())
+        except EngineFailed:
+            self._hang_up()
+            return False
+        self._changed = False
+        news, self._told = ended - self._told, ended
+        return bool(news)
+
+    def _sleep(self, seconds: float) -> bool:
+        """Until something happens that is worth a look; whether it was a wake()."""
+        poll = select.poll()
+        poll.register(self._woken, select.POLLIN)
+        if self._events is None:
+            ready = poll.poll(1000 * min(seconds, _AGAIN))
+        else:
+            poll.register(self._events, select.POLLIN)
+            ready = [] if self._events.pending else poll.poll(1000 * seconds)
+            self._drain(self._events)
+        return any(fd == self._woken for fd, _ in ready) and self._is_woken()
+
+    def _drain(self, events: Stream) -> None:
+        try:
+            if not events.read(0.0):
+                self._hang_up()
+            self._changed = True
+        except (TimeoutError, BlockingIOError):
+            return
+
+    def _is_woken(self) -> bool:
+        """True; and not once more for the same wake()."""
+        with suppress(BlockingIOError):
+            os.read(self._woken, 4096)
+        return True
+
+    def _hang_up(self) -> None:
+        if self._events is not None:
+            self._events.close()
+            self._events = None
+
+
+def open_events(engine: Engine, *kinds: str) -> Stream:
+    """A line of JSON whenever one of these things happens to a container of ours."""
+    filters = {"type": ["container"], "event": list(kinds), **engine.filters()}
+    return Stream(engine.address, "GET", "/events", {"filters": json.dumps(filters)})

@@ -1,0 +1,76 @@
+"""What the containers of instances are called, and the labels by which they are found and described again."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping
+
+from gitpaas.engine import Engine, labels
+from gitpaas.values import InstanceSpec
+
+
+def new_key(spec: InstanceSpec) -> str:
+    """An instance's id: readable, never given twice."""
+    return f"{spec.app}.v{spec.release}.{spec.process}.{spec.number}.{secrets.token_hex(4)}"
+
+
+def container(key: str) -> str:
+    """The name of an instance's container."""
+    return f"gitpaas-{key}"
+
+
+def label_all(
+    engine: Engine,
+    spec: InstanceSpec,
+    key: str,
+    address: str,
+    port: int | None,
+    published: Mapping[int, int],
+    *,
+    one_off: bool,
+) -> dict[str, str]:
+    """Every label there is: one that were left out here would be the image's own, which anybody can write."""
+    return labels(
+        engine.ours,
+        id=key,
+        app=spec.app,
+        release=spec.release,
+        process=spec.process,
+        number=spec.number,
+        restarts=spec.restarts,
+        started=repr(time.time()),
+        address=address,
+        port="" if port is None else port,
+        published=" ".join(f"{inner}:{outer}" for inner, outer in published.items()),
+        oneoff="yes" if one_off else "",
+    )
+
+
+def address(marks: Mapping[str, str], found: int | None = None) -> str | None:
+    """Where it can be asked: at the port that was `found` (None when that is not published), else at the one that it
+    was told. None as well when it does not listen."""
+    if not marks["gitpaas.port"]:
+        return None
+    port = found or int(marks["gitpaas.port"])
+    ports = published(marks)
+    if not ports:
+        return f"{marks['gitpaas.address']}:{port}"
+    return f"127.0.0.1:{ports[port]}" if port in ports else None
+
+
+def published(marks: Mapping[str, str]) -> dict[int, int]:
+    """Ports of the container -> those of the host's loopback; empty where the bridge can be reached."""
+    pairs = (pair.split(":") for pair in marks["gitpaas.published"].split())
+    return {int(inner): int(outer) for inner, outer in pairs}
+
+
+def is_one_off(marks: Mapping[str, str]) -> bool:
+    return bool(marks["gitpaas.oneoff"])
+
+
+def filters(engine: Engine, app: str | None = None) -> dict[str, list[str]]:
+    """What lists the containers of ours: our images carry the mark of this server too, and whoever starts one of
+    them by hand has a container with that mark, but without an instance's id."""
+    found = engine.filters() if app is None else engine.filters(app=app)
+    return {"label": [*found["label"], "gitpaas.id"]}

@@ -1,0 +1,122 @@
+"""Where an instance can be asked now: images do not always listen where they are told, nor say when they are ready."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gitpaas.config import Config
+from gitpaas.engine import Engine
+from gitpaas.runtimes.docker import names
+from gitpaas.runtimes.docker.healthcheck import Healthcheck
+from gitpaas.runtimes.docker.listening import Listener, Listening
+from gitpaas.runtimes.docker.ports import FoundPorts
+from gitpaas.values import Instance, Reach
+
+_SETTLED = 1.0  # seconds that a port must be open before it is taken for the one that was meant
+
+
+@dataclass
+class _Inside:
+    """What is known of one container that runs."""
+
+    marks: Mapping[str, str]
+    told: int
+    exposed: Collection[int]
+    listener: Listener
+    healthcheck: Healthcheck
+    found: int | None = None
+    since: dict[int, float] = field(default_factory=dict)  # when other ports were first seen open
+
+
+class Finder:
+    """Remembers what it has seen of each instance until it is told to forget."""
+
+    def __init__(self, config: Config, engine: Engine) -> None:
+        self._engine = engine
+        self._ports = FoundPorts(config)
+        self._known: dict[str, _Inside] = {}
+
+    def reach(self, instance: Instance) -> Reach:
+        """EngineFailed when the engine does not answer."""
+        if instance.address is None:
+            return Reach(None)
+        inside = self._known.get(instance.id) or self._look_inside(instance)
+        if inside is None:
+            return Reach(instance.address)
+        self._known[instance.id] = inside
+        found = self._find(inside, instance)
+        if not found.ready:
+            return found
+        passed, note = inside.healthcheck.look()
+        return Reach(found.address, passed, note or found.note)
+
+    def forget(self, key: str) -> None:
+        """It was stopped."""
+        self._known.pop(key, None)
+        self._ports.keep(key, None)
+
+    def _look_inside(self, instance: Instance) -> _Inside | None:
+        """None when it does not run."""
+        container: dict[str, Any] = {}
+        with self._engine.calls(f"looking at {instance.label}", missing_ok=True):
+            container = self._engine.api.inspect_container(names.container(instance.id))
+        if not container or not container["State"]["Running"]:
+            return None
+        return _inside(self._engine, container, self._ports.all().get(instance.id))
+
+    def _find(self, inside: _Inside, instance: Instance) -> Reach:
+        heard = inside.listener.look()
+        if heard is None:
+            return Reach(names.address(inside.marks, inside.found))
+        port = _choose(inside, heard)
+        if port is None:
+            return Reach(instance.address, False, _why_not(inside, heard))
+        address = names.address(inside.marks, port)
+        if address is None:
+            there = " ".join(map(str, names.published(inside.marks)))
+            return Reach(None, False, f"it listens on port {port}, and only {there} can be reached from this machine")
+        if port != (inside.found or inside.told):
+            inside.found = None if port == inside.told else port
+            self._ports.keep(instance.id, inside.found)
+        return Reach(address, note=_remark(inside, heard, port))
+
+
+def _inside(engine: Engine, container: Mapping[str, Any], found: int | None) -> _Inside:
+    config, marks = container["Config"], container["Config"]["Labels"]
+    exposed = [int(port.partition("/")[0]) for port in config.get("ExposedPorts") or {} if port.endswith("/tcp")]
+    return _Inside(
+        marks=marks,
+        told=int(marks["gitpaas.port"]),
+        exposed=frozenset(exposed),
+        listener=Listener(engine, container["Id"], container["State"]["Pid"], marks["gitpaas.address"]),
+        healthcheck=Healthcheck(engine, container["Id"], config.get("Healthcheck")),
+        found=found,
+    )
+
+
+def _choose(inside: _Inside, heard: Listening) -> int | None:
+    """The port to ask: the one it was told, else one that the image names, else the lowest that stays open."""
+    now = time.monotonic()
+    inside.since = {port: inside.since.get(port, now) for port in heard.ports}
+    if inside.told in heard.ports:
+        return inside.told
+    named = heard.ports.intersection(inside.exposed)
+    # Some open another door first, for a debugger or for figures, and the one that was meant a moment later.
+    return min(named or (port for port in heard.ports if now - inside.since[port] >= _SETTLED), default=None)
+
+
+def _why_not(inside: _Inside, heard: Listening) -> str:
+    if heard.inner and not heard.ports:
+        where = ", ".join(sorted(heard.inner))
+        return f"it listens on {where} only, where nobody outside its container reaches it"
+    return f"nothing listens on port {inside.told}"
+
+
+def _remark(inside: _Inside, heard: Listening, port: int) -> str:
+    others = sorted(heard.ports - {port})
+    if port == inside.told or not others:
+        return ""
+    return f"it listens on port {port}, and on {', '.join(map(str, others))}; port {port} is taken for the web's"

@@ -1,0 +1,117 @@
+"""Instances as containers: what the engine knows of them is all there is to know."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+from gitpaas.config import Config
+from gitpaas.engine import Engine
+from gitpaas.engine.networks import Networks
+from gitpaas.errors import EngineFailed, RuntimeFailed
+from gitpaas.runtimes.docker import abilities, names, one_off, said, volumes
+from gitpaas.runtimes.docker.exits import Exits
+from gitpaas.runtimes.docker.reaching import Finder
+from gitpaas.runtimes.docker.starting import Starter
+from gitpaas.runtimes.docker.view import View
+from gitpaas.runtimes.tail import last_lines
+from gitpaas.values import Instance, InstanceSpec, Reach, Survey
+
+_log = logging.getLogger(__name__)
+
+_QUICK = 10.0  # seconds in which the engine answers a question
+_GONE = 10.0  # seconds in which it removes what has ended
+_CONFLICT = 409
+
+
+class DockerRuntime:
+    """Knows nothing by heart: every answer is read from the engine's labels."""
+
+    name = "docker"
+
+    def __init__(self, config: Config, *, published: bool | None = None) -> None:
+        """`published`: instances are reached through ports of this machine's loopback; None finds that out."""
+        self._config = config
+        self._engine = Engine(config)
+        quick = Engine(config, _QUICK)
+        self._starter = Starter(config, self._engine, published)
+        self._view = View(config, quick)
+        self._finder = Finder(config, quick)
+        self._exits = Exits(quick, lambda: {i.id for i in self.running() if i.state == "exited"})
+        self._is_silent = False
+
+    def start(self, spec: InstanceSpec) -> Instance:
+        if spec.artifact.kind != "image":
+            raise RuntimeFailed(f"{spec.app} v{spec.release} is no image.", f"Build it again: ps:rebuild {spec.app}")
+        with self._starter.started(spec) as started:
+            instance = self._view.find(started.key)
+            if instance is None:
+                raise RuntimeFailed(f"{spec.process}.{spec.number} of {spec.app} was removed while it started.")
+            return instance
+
+    def stop(self, instance: Instance, grace: float) -> None:
+        container = names.container(instance.id)
+        with self._engine.calls(f"stopping {instance.label} of {instance.app}", missing_ok=True):
+            self._engine.api.stop(container, timeout=math.ceil(grace))
+        self._remove(container)
+        self._finder.forget(instance.id)
+
+    def running(self, app: str | None = None) -> list[Instance]:
+        return self._view.instances(app)
+
+    def survey(self, app: str | None = None) -> Survey:
+        try:
+            seen = tuple(self.running(app))
+        except EngineFailed as error:
+            if not self._is_silent:
+                _log.warning("%s; what runs there is left alone", error.message)
+            self._is_silent = True
+            return Survey((), frozenset({"image"}))
+        self._is_silent = False
+        return Survey(seen)
+
+    def run(self, spec: InstanceSpec, on_line: Callable[[str], None], timeout: float) -> int:
+        return one_off.run(self._engine, self._starter, spec, on_line, timeout)
+
+    def reach(self, instance: Instance) -> Reach:
+        try:
+            return self._finder.reach(instance)
+        except EngineFailed as error:
+            return Reach(instance.address, note=error.message)
+
+    def output(self, instance: Instance, lines: int) -> tuple[str, ...]:
+        found = said.last_lines(self._engine, names.container(instance.id), lines)
+        return last_lines(instance.log, lines) if found is None else found
+
+    def attend(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def forget(self, app: str) -> None:
+        Networks(self._engine, self._config).forget(app)
+        volumes.remove(self._engine, app)
+
+    def wait_for_exit(self, timeout: float) -> bool:
+        return self._exits.wait(timeout)
+
+    def wake(self) -> None:
+        self._exits.wake()
+
+    def missing(self) -> list[str]:
+        return abilities.missing(self._engine)
+
+    def _remove(self, container: str) -> None:
+        """Gone when this returns, whoever else removes it at the same time."""
+        deadline = time.monotonic() + _GONE
+        while True:
+            try:
+                with self._engine.calls(f"removing {container}"):
+                    self._engine.api.remove_container(container, v=True, force=True)
+            except EngineFailed as error:
+                if error.status == 404:
+                    return
+                if error.status != _CONFLICT or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)

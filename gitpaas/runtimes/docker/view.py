@@ -1,0 +1,106 @@
+"""What runs, read from the engine's list of containers: one call, whatever their number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from gitpaas import locks
+from gitpaas.config import Config
+from gitpaas.engine import Engine
+from gitpaas.runtimes.docker import names
+from gitpaas.runtimes.docker.ports import FoundPorts
+from gitpaas.runtimes.docker.starting import lock_path
+from gitpaas.values import Instance
+
+_ENDED = ("exited", "dead")
+_ALIVE = ("running", "paused", "restarting")
+
+Entry = Mapping[str, Any]  # a container as the engine lists it
+
+
+@dataclass(frozen=True)
+class _End:
+    """How a container ended."""
+
+    code: int | None
+    at: float | None
+    oom: bool
+
+
+class View:
+    """Remembers how containers ended: only that takes a call for each of them."""
+
+    def __init__(self, config: Config, engine: Engine) -> None:
+        self._config = config
+        self._engine = engine
+        self._ports = FoundPorts(config)
+        self._ends: dict[str, _End] = {}  # by the engine's id
+
+    def instances(self, app: str | None = None) -> list[Instance]:
+        """Oldest first."""
+        entries, found = self.entries(app), self._ports.all()
+        if app is None:
+            there = {entry["Id"] for entry in entries}
+            self._ends = {container: end for container, end in list(self._ends.items()) if container in there}
+        seen = [self._describe(entry, found) for entry in entries if not names.is_one_off(entry["Labels"])]
+        return sorted((instance for instance in seen if instance), key=lambda i: (i.started_at, i.id))
+
+    def find(self, key: str) -> Instance | None:
+        """One by its id."""
+        with self._engine.calls(f"looking for {key}"):
+            entries = self._engine.api.containers(all=True, filters=self._engine.filters(id=key))
+        return self._describe(entries[0], self._ports.all()) if entries else None
+
+    def entries(self, app: str | None = None) -> list[Entry]:
+        """All containers of ours, one-offs included."""
+        with self._engine.calls("looking at what runs"):
+            listed: list[Entry] = self._engine.api.containers(all=True, filters=names.filters(self._engine, app))
+        return listed
+
+    def _describe(self, entry: Entry, found: Mapping[str, int]) -> Instance | None:
+        marks, state = entry["Labels"], entry["State"]
+        key = marks["gitpaas.id"]
+        is_starting = state == "created" and locks.is_held(lock_path(self._config, key))
+        if not (is_starting or state in _ALIVE or state in _ENDED):
+            return None  # being removed, or left half-made by somebody who was killed
+        end = self._end(entry["Id"]) if state in _ENDED else None
+        return Instance(
+            id=key,
+            app=marks["gitpaas.app"],
+            release=int(marks["gitpaas.release"]),
+            process=marks["gitpaas.process"],
+            number=int(marks["gitpaas.number"]),
+            state="exited" if end else "running",
+            address=names.address(marks, found.get(key)),
+            started_at=float(marks["gitpaas.started"]),
+            exited_at=end.at if end else None,
+            exit_code=end.code if end else None,
+            restarts=int(marks["gitpaas.restarts"]),
+            runtime="docker",
+            oom=end is not None and end.oom,
+            log=log_path(self._config, marks["gitpaas.app"], key),
+        )
+
+    def _end(self, container: str) -> _End:
+        if container not in self._ends:
+            state: dict[str, Any] = {}
+            with self._engine.calls("looking at what ended", missing_ok=True):
+                state = self._engine.api.inspect_container(container)["State"]
+            self._ends[container] = _End(state.get("ExitCode"), _moment(state), bool(state.get("OOMKilled")))
+        return self._ends[container]
+
+
+def log_path(config: Config, app: str, key: str) -> Path:
+    return config.logs(app) / "raw" / f"{key}.log"
+
+
+def _moment(state: Mapping[str, Any]) -> float | None:
+    """RFC 3339 with nanoseconds; year 1 stands for never."""
+    text = str(state.get("FinishedAt", ""))
+    if not text or text.startswith("0001"):
+        return None
+    return datetime.fromisoformat(text).timestamp()
