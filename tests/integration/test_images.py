@@ -1,0 +1,310 @@
+"""Images in a real engine: how they get in, what they are called, and who else's are never touched."""
+
+from __future__ import annotations
+
+import gc
+import gzip
+import io
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import layouts
+import pytest
+
+from gitpaas.artifacts import Needed
+from gitpaas.artifacts.images import ImageStore
+from gitpaas.config import Config
+from gitpaas.engine import Engine, labels
+from gitpaas.engine.images import Images
+from gitpaas.engine.layouts import Layouts
+from gitpaas.errors import EngineFailed
+from gitpaas.values import Artifact
+
+pytestmark = pytest.mark.needs("docker")
+
+BASE, DEPENDENCIES = {"base.txt": "b" * 5000}, {"dependencies.txt": "d" * 7000}
+
+
+@dataclass
+class Dock:
+    """One server's images, and the engine underneath for what others do to it."""
+
+    config: Config
+    desk: Path
+
+    def __post_init__(self) -> None:
+        self.engine = Engine(self.config)
+        self.images, self.layouts, self.store = Images(self.engine), Layouts(self.engine), ImageStore(self.config)
+
+    def marks(self, app: str, build: int) -> dict[str, str]:
+        return labels(self.engine.ours, app=app, build=build)
+
+    def build(self, build: int, app: str = "hello", text: str = "", **config: object) -> Artifact:
+        """What a build leaves: an image named after it."""
+        layout = layouts.write(self.desk / f"{app}-{build}", BASE, {"app.txt": text or f"{app} {build}"}, **config)
+        image = self.layouts.load(layout, f"gitpaas/{app}:build-{build}", self.marks(app, build))
+        assert image
+        return Artifact("image", image, "test", "Test", {})
+
+    def names(self, artifact: Artifact) -> Sequence[str]:
+        """The tags of an image of ours, sorted."""
+        return sorted(name.rpartition(":")[2] for name in self.images.inspect(artifact.reference).names)
+
+    def prune(self, *needed: Artifact, releases: Sequence[int] = (), builds: Sequence[int] = ()) -> None:
+        self.store.prune("hello", lambda: Needed(needed, builds, releases))
+
+    def foreign(self, name: str, **settings: str) -> str:
+        """An image that somebody else has made on this engine."""
+        tar = io.BytesIO()
+        with tarfile.open(fileobj=tar, mode="w") as archive:
+            archive.addfile(tarfile.TarInfo(f"{name.replace('/', '-').replace(':', '-')}.txt"))
+        changes = [f"LABEL {key}={value}" for key, value in settings.items()]
+        repository, _, tag = name.partition(":")
+        self.engine.api.import_image_from_data(tar.getvalue(), repository, tag or None, changes)
+        return str(self.engine.api.inspect_image(name)["Id"])
+
+
+@pytest.fixture
+def dock(config: Config, tmp_path: Path) -> Iterator[Dock]:
+    made = Dock(replace(config, home=tmp_path / "home"), tmp_path / "desk")
+    yield made
+    for app in ("hello", "other"):
+        made.store.forget(app)
+    left = made.images.ours()
+    made.engine.api.close()
+    assert left == []
+
+
+@pytest.fixture
+def foreign(dock: Dock) -> Iterator[list[str]]:
+    """Names that the test gives to images which are not ours, to take away at the end."""
+    names: list[str] = []
+    yield names
+    for name in names:
+        dock.engine.api.remove_image(name)
+
+
+def test_an_image_says_how_it_starts(dock: Dock) -> None:
+    made = dock.build(
+        1,
+        Entrypoint=["/bin/app"], Cmd=["serve"], Env=["A=1", "B=x=y"], User="app",
+        ExposedPorts={"8000/tcp": {}, "53/udp": {}, "80/tcp": {}}, Healthcheck={"Test": ["CMD-SHELL", "true"]},
+    )  # fmt: skip
+
+    info = dock.images.inspect(made.reference)
+
+    assert (info.entrypoint, info.command, info.user) == (("/bin/app",), ("serve",), "app")
+    assert (info.ports, dict(info.env)) == ((80, 8000), {"A": "1", "B": "x=y"})
+    assert info.healthcheck == ("CMD-SHELL", "true")
+    assert (info.build, info.names, info.id) == (1, ("gitpaas/hello:build-1",), made.reference)
+    assert info.created > 1_700_000_000
+    assert info.size > 5000
+
+
+def test_it_has_our_labels_and_its_own_but_no_false_ones(dock: Dock) -> None:
+    made = dock.build(7, Labels={"maintainer": "alice", "gitpaas.app": "other", "gitpaas.release": "1"})
+
+    found = dict(dock.images.inspect(made.reference).labels)
+    del found["gitpaas.layers"]
+
+    assert found == {"maintainer": "alice", **dock.marks("hello", 7)}
+    assert [image.id for image in dock.images.ours("hello")] == [made.reference]
+    assert dock.images.ours("other") == []
+
+
+def test_layers_that_the_engine_has_are_left_out(dock: Dock) -> None:
+    first, second = dock.desk / "first", dock.desk / "second"
+    layouts.write(first, BASE, DEPENDENCIES, {"app.txt": "1"}, packed=[0])
+    one = dock.layouts.load(first, "gitpaas/hello:build-1", dock.marks("hello", 1))
+
+    dock.layouts.prepare(second, "hello")
+    layouts.write(second, BASE, DEPENDENCIES, {"app.txt": "2"}, packed=[0])
+    two = dock.layouts.load(second, "gitpaas/hello:build-2", dock.marks("hello", 2))
+
+    assert one
+    assert two
+    stand_ins = [path for path in (second / "blobs" / "sha256").iterdir() if not path.stat().st_size]
+    assert len(stand_ins) == 3  # the first app.txt too, which the second image has not
+    assert dock.images.layers(one)[:2] == dock.images.layers(two)[:2]
+    assert contents(dock, two) == {"base.txt": BASE["base.txt"], **DEPENDENCIES, "app.txt": "2"}
+
+
+def test_the_first_build_of_an_app_finds_the_layers_of_another(dock: Dock) -> None:
+    dock.build(1)
+
+    dock.layouts.prepare(dock.desk / "new", "other")
+
+    assert len(list((dock.desk / "new" / "blobs" / "sha256").iterdir())) == 2
+
+
+def test_a_layer_on_top_of_others_than_before_is_asked_for(dock: Dock) -> None:
+    layouts.write(dock.desk / "first", BASE, DEPENDENCIES)
+    assert dock.layouts.load(dock.desk / "first", "gitpaas/hello:build-1", dock.marks("hello", 1))
+    dock.layouts.prepare(dock.desk / "second", "hello")
+    layouts.write(dock.desk / "second", {"newer.txt": "n"}, DEPENDENCIES)
+    layouts.write(dock.desk / "whole", {"newer.txt": "n"}, DEPENDENCIES)
+
+    assert dock.layouts.load(dock.desk / "second", "gitpaas/hello:build-2", dock.marks("hello", 2)) is None
+    whole = dock.layouts.load(dock.desk / "whole", "gitpaas/hello:build-2", dock.marks("hello", 2))
+    assert whole
+    assert contents(dock, whole) == {"newer.txt": "n", **DEPENDENCIES}
+
+
+def test_an_image_removed_meanwhile_makes_its_layers_needed_again(dock: Dock) -> None:
+    dock.build(1)
+    dock.layouts.prepare(dock.desk / "second", "hello")
+    layouts.write(dock.desk / "second", BASE, {"app.txt": "2"})
+    dock.store.forget("hello")
+
+    assert dock.layouts.load(dock.desk / "second", "gitpaas/hello:build-2", dock.marks("hello", 2)) is None
+
+
+def test_what_the_engine_cannot_read_is_told(dock: Dock) -> None:
+    layout = layouts.write(dock.desk / "broken", BASE)
+    blob = max((layout / "blobs" / "sha256").iterdir(), key=lambda path: path.stat().st_size)
+    blob.write_bytes(gzip.compress(b"no tar")[:-4])
+
+    with pytest.raises(EngineFailed, match="loading the image"):
+        dock.layouts.load(layout, "gitpaas/hello:build-1", dock.marks("hello", 1))
+
+
+def test_an_image_of_the_engine_is_named_and_labelled_without_a_new_layer(dock: Dock) -> None:
+    made = dock.build(1, Cmd=["serve"], Env=["A=1"], Labels={"maintainer": "alice"})
+
+    again = dock.images.name_and_label(made.reference, "gitpaas/hello:build-2", {"gitpaas.build": "2"})
+
+    before, after = dock.images.inspect(made.reference), dock.images.inspect(again)
+    assert after.labels == {**before.labels, "gitpaas.build": "2"}
+    assert (after.command, after.env, after.names) == (before.command, before.env, ("gitpaas/hello:build-2",))
+    assert dock.images.layers(again) == dock.images.layers(made.reference)
+    assert dock.engine.api.containers(all=True, filters={"ancestor": made.reference}) == []
+
+
+def test_a_release_names_its_image_and_takes_the_name_along(dock: Dock) -> None:
+    first, second = dock.build(1), dock.build(2)
+    for release, artifact in ((1, first), (2, second), (3, second), (4, first)):  # v3: config vars, v4: a rollback
+        dock.store.tag("hello", release, artifact)
+    assert dock.names(first) == ["build-1", "v1", "v4"]
+
+    dock.prune(second, first, releases=(3, 4))
+
+    assert dock.names(first) == ["build-1", "v4"]
+    assert dock.names(second) == ["build-2", "v3"]
+
+
+def test_ten_builds_of_which_five_are_needed(dock: Dock) -> None:
+    made = []
+    for build in range(1, 11):
+        made.append(dock.build(build))
+        dock.store.tag("hello", build, made[-1])
+        dock.prune(*made[-5:], releases=range(build - 4, build + 1))
+
+    assert [dock.store.is_kept(artifact) for artifact in made] == [False] * 5 + [True] * 5
+    assert len(dock.images.ours("hello")) == 5
+
+
+def test_nothing_of_anybody_else_is_touched(dock: Dock, foreign: list[str]) -> None:
+    foreign += ["gp-images-test/theirs:1", "gitpaas/hello:latest", "gitpaas/hello:v9"]
+    theirs = [dock.foreign(name) for name in foreign]
+    labelled = dock.foreign("gp-images-test/labelled:1", **{"gitpaas.home": "0123456789ab", "gitpaas.app": "hello"})
+    foreign.append("gp-images-test/labelled:1")
+    container = dock.engine.api.create_container(theirs[0], ["/x"], labels={"gp-images-test": "1"})["Id"]
+    try:
+        dock.build(1)
+        dock.store.discard("hello", 1)
+        dock.prune()
+        dock.store.forget("hello")
+
+        assert [dock.images.inspect(name).id for name in foreign] == [*theirs, labelled]
+        assert dock.engine.api.inspect_container(container)["Image"] == theirs[0]
+    finally:
+        dock.engine.api.remove_container(container)
+
+
+def test_a_name_that_somebody_else_has_given_one_of_ours_stays(dock: Dock, foreign: list[str]) -> None:
+    made = dock.build(1)
+    dock.store.tag("hello", 1, made)
+    dock.engine.api.tag(made.reference, "gp-images-test/copy", "1")
+    foreign.append("gp-images-test/copy:1")
+
+    dock.prune()
+    dock.prune()
+
+    assert dock.images.inspect(made.reference).names == ("gp-images-test/copy:1",)
+
+
+def test_a_name_that_another_server_has_is_not_taken_from_it(dock: Dock, foreign: list[str]) -> None:
+    theirs = dock.foreign("gitpaas/hello:v1", **{"gitpaas.home": "0123456789ab"})
+    foreign.append("gitpaas/hello:v1")
+    made = dock.build(1)
+
+    dock.store.tag("hello", 1, made)
+
+    assert dock.images.inspect("gitpaas/hello:v1").id == theirs
+    assert dock.names(made) == ["build-1", f"v1-{dock.config.identity}"]
+    dock.prune(made, releases=(2,))
+    assert dock.names(made) == ["build-1"]
+
+
+def test_an_image_without_a_name_is_found_by_its_labels(dock: Dock) -> None:
+    made = dock.build(1)
+    dock.engine.api.tag(dock.build(2).reference, "gitpaas/hello", "build-1", force=True)
+    assert dock.names(made) == []
+
+    dock.prune()
+
+    assert not dock.store.is_kept(made)
+
+
+def test_an_image_that_a_container_uses_stays_until_that_is_gone(dock: Dock) -> None:
+    made = dock.build(1)
+    dock.store.tag("hello", 1, made)
+    container = dock.engine.api.create_container(made.reference, ["/x"], labels={"gp-images-test": "1"})["Id"]
+    try:
+        dock.prune()
+        assert dock.store.is_kept(made)
+    finally:
+        dock.engine.api.remove_container(container)
+
+    dock.prune()
+    assert not dock.store.is_kept(made)
+
+
+def test_usage_counts_a_layer_once(dock: Dock) -> None:
+    """5000 bytes of base for both apps, 3 builds of 1000 for one of them, 100 for the other."""
+    for build in (1, 2, 3):
+        dock.build(build, text=str(build) * 1000)
+    assert [(use.app, use.what, use.bytes) for use in dock.store.usage()] == [("hello", "images", 8000)]
+
+    dock.build(4, "other", text="4" * 100)
+
+    assert {use.app: use.bytes for use in dock.store.usage()} == {None: 5000, "hello": 3000, "other": 100}
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # the library's socket that could not connect
+def test_an_engine_that_is_gone_holds_up_no_tidying_and_is_told_where_it_matters(config: Config) -> None:
+    store = ImageStore(replace(config, docker_host="unix:///nonexistent/docker.sock"))
+    artifact = Artifact("image", "sha256:" + "0" * 64, "test", "Test", {})
+
+    store.prune("hello", lambda: Needed([], ()))
+    store.discard("hello", 1)
+    store.forget("hello")
+
+    for call in (lambda: store.is_kept(artifact), lambda: store.tag("hello", 1, artifact), store.usage):
+        with pytest.raises(EngineFailed, match="does not answer"):
+            call()
+    gc.collect()
+
+
+def contents(dock: Dock, image: str) -> dict[str, str]:
+    """The files of an image, as a container would see them."""
+    container = dock.engine.api.create_container(image, ["/x"], labels={"gp-images-test": "1"})["Id"]
+    try:
+        tar = io.BytesIO(b"".join(dock.engine.api.export(container)))
+    finally:
+        dock.engine.api.remove_container(container)
+    with tarfile.open(fileobj=tar) as archive:
+        files = {member.name: archive.extractfile(member) for member in archive if member.name.endswith(".txt")}
+        return {name: file.read().decode() for name, file in files.items() if file}
