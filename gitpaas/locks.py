@@ -24,6 +24,18 @@ def held(path: Path, *, wait: bool = True, patience: float = 0.0) -> Iterator[bo
         os.close(fd)
 
 
+@contextmanager
+def shared(path: Path) -> Iterator[None]:
+    """Hold a lock together with all who share it, for the body: nobody has it alone meanwhile."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        _lock(fd, fcntl.LOCK_SH, wait=True)
+        yield
+    finally:
+        os.close(fd)
+
+
 def is_held(path: Path) -> bool:
     """Whether some process (or another open file of this one) holds it just now. Leaves no file behind."""
     try:
