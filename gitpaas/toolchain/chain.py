@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,7 +37,7 @@ class Toolchain:
         if not self._shelf.is_whole(tool):
             self._install([tool], on_line)
         if fault := self._shelf.fault(tool, binary):
-            raise ToolFailed(f"{binary} of {tool.name} {tool.version} is {fault}", way_out(tool))
+            raise ToolFailed(f"{binary} of {tool.name} {tool.version} is {fault}", way_out(tool, self._pins))
         return self._shelf.folder(tool) / binary
 
     def search_path(self, on_line: Say | None = None) -> str:
@@ -103,6 +104,6 @@ def _nothing(_line: str) -> None:
 def _copy(source: Path, target: Path) -> None:
     """In one step, also over a binary that runs just now."""
     partial = target.with_name(f".{target.name}.partial")
-    partial.write_bytes(source.read_bytes())
+    shutil.copyfile(source, partial)
     partial.chmod(0o755)
     partial.replace(target)

@@ -20,7 +20,7 @@ class Given:
         """None when the operator names none. ToolFailed for one that is not there."""
         if not self._config.tools:
             return None
-        folder = Path(self._config.tools).expanduser()
+        folder = Path(self._config.tools).expanduser().absolute()
         if not folder.is_dir():
             raise ToolFailed(f"the tools directory {folder} is not there", "Make it, or change the setting `tools`.")
         return folder

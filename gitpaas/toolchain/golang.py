@@ -18,7 +18,7 @@ from gitpaas.config import Config
 from gitpaas.errors import CommandFailed, ToolFailed
 from gitpaas.toolchain.pins import Pins, Tool, this_platform
 
-_PATIENCE = 1800.0  # seconds of a build: two minutes on two cores, downloads not counted
+_PATIENCE = 3600.0  # seconds of a build: about four minutes of one core's work, and 400 MB of modules to download
 _FETCH = 600.0  # seconds of 70 MB
 _PROXY = "https://proxy.golang.org"  # without `direct`, which would have Go run git on whatever host a module names
 _CHATTER = ("go: downloading", "#", "Using ", "Resolved ", "Downloading ")  # of go and uv
@@ -123,6 +123,7 @@ class Workshop:
         }
         if self._is_own or not _has_caches(self._go, environment):
             environment |= {
+                "HOME": str(self._scratch),
                 "GOCACHE": str(self._scratch / "go-build"),
                 "GOMODCACHE": str(self._scratch / "go-mod"),
                 "GOFLAGS": "-modcacherw",  # else nobody but root could remove it

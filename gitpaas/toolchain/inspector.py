@@ -19,7 +19,9 @@ GIVEN, SYSTEM = "tools directory", "PATH"
 
 @dataclass(frozen=True)
 class ToolState:
-    """`state` is ready, missing or damaged. `source`: how it came. `path`: the directory (runc: the file) in use."""
+    """`state` is ready, missing or damaged. `source`: how it came. `path`: the directory (runc: the file) in use.
+
+    `version` is that of our pins; None where it is somebody else's choice."""
 
     tool: str
     version: str | None
@@ -52,13 +54,13 @@ class Inspector:
 
     def findings(self) -> list[Finding]:
         tools = self.pins.tools.values()
-        found = [self._finding(tool, binary) for tool in tools for binary in tool.required]
+        found = [self._finding(tool, tool.binaries[name]) for tool in tools for name in self.shelf.expected(tool)]
         return [*found, self._runc_finding()]
 
     def _state(self, tool: Tool) -> ToolState:
         if self.given.has_all(tool):
             size = sum(path.stat().st_size for binary in tool.required if (path := self.given.find(binary.name)))
-            return ToolState(tool.name, tool.version, "ready", GIVEN, self.given.folder, size)
+            return ToolState(tool.name, None, "ready", GIVEN, self.given.folder, size)
         folder = self.shelf.folder(tool)
         kept = self.shelf.kept(tool)
         if kept is None:

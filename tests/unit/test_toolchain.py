@@ -12,7 +12,8 @@ from toolbox import hello, pins, put
 from gitpaas.config import Config
 from gitpaas.errors import NotFound, ToolFailed
 from gitpaas.toolchain import Toolchain
-from gitpaas.toolchain.pins import Tool
+from gitpaas.toolchain.install import way_out
+from gitpaas.toolchain.pins import Archive, Binary, Tool
 from gitpaas.toolchain.shelf import Shelf
 
 
@@ -205,3 +206,30 @@ def test_a_tool_that_does_not_exist(config: Config) -> None:
 
 def test_where_railpack_expects_its_mise(config: Config) -> None:
     assert Toolchain(config).seen_at("mise") == Path("/tmp/railpack/mise/mise-2026.3.17")
+
+
+def test_what_else_came_with_a_tool_is_checked_too(config: Config) -> None:
+    shelf = Shelf(config.toolchain)
+    with shelf.scratch() as scratch:
+        put(scratch / "made", "hello", "hello 1.0")
+        put(scratch / "made", "extra", "extra")
+        shelf.put(hello(), scratch / "made", "archive")
+    (shelf.folder(hello()) / "extra").unlink()
+
+    found = {found.binary: found.text for found in Toolchain(config, pins(hello())).check()}
+    assert found["extra"] == "gone since it was installed"
+
+
+def test_the_way_out_names_the_hosts_that_matter() -> None:
+    archive = Archive("https://example.com/hello.tgz", "sha256:00")
+    built = replace(hello(), binaries={"hello": Binary("hello", package="example.com/hello")})
+    names = "put hello into a directory and name it in gitpaas.toml: tools = DIR"
+
+    assert way_out(hello(), pins()) == f"You can {names}"
+    assert way_out(hello(archive=archive), pins()) == f"Let this machine reach example.com, or {names}"
+    assert way_out(built, pins()) == (
+        f"Let this machine reach proxy.golang.org (and pypi.org, unless Go 1.21 or newer is on PATH), or {names}"
+    )
+    assert "example.com or else proxy.golang.org" in way_out(
+        replace(built, archives=hello(archive=archive).archives), pins()
+    )
