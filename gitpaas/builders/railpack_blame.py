@@ -16,6 +16,12 @@ _NETWORK = re.compile(
     r"|[Cc]onnection (refused|reset)|HTTP status server error|HTTP status client error \((403|408|429)|rate limit"
     r"|invalid peer certificate|tunnel|exit status 75"
 )
+_NETWORK_HINT = "Nothing is wrong with the app: look at the server's network, then push the same commit again."
+_LIMITED = re.compile(r"\((403|429)|rate limit")
+_LIMITED_HINT = (
+    "Nothing is wrong with the app: GitHub answers an address without a token only so often. Try again later, or give "
+    "builds a GITHUB_TOKEN, as a config var or by the server's setting build_env."
+)
 _OURS = re.compile(r"failed to (ensure mise|create mutex|acquire lock)|signal: |No space left on device")
 _MISE = re.compile(r"failed to run mise command '\S+ (?:latest|ls-remote) (\S+)': ")
 _UNKNOWN_VERSION = re.compile(r"failed to resolve version (.+) of (\S+)|no version available for (\S+) (\S+)")
@@ -61,7 +67,7 @@ def _of_mise(error: str) -> ToolFailed | BuildFailed | None:
         reason = _reason(_lines(error)[1:])
         return Hiccup(
             f"The versions of {asked[1].partition('@')[0]} could not be looked up: {reason}",
-            "Nothing is wrong with the app: look at the server's network, then push the same commit again.",
+            _LIMITED_HINT if _LIMITED.search(reason) else _NETWORK_HINT,
         )
     if package := _UNKNOWN_PACKAGE.search(error):
         return _failed(f"There is no package {package[1]}", error)

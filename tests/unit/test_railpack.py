@@ -165,6 +165,15 @@ def test_a_network_that_fails_is_not_the_apps_fault_and_worth_another_try(tmp_pa
     assert caught.value.message == f"The versions of node could not be looked up: {reason.removeprefix('mise ERROR ')}"
 
 
+def test_who_is_asked_too_often_is_told_of_the_token(tmp_path: Path) -> None:
+    reason = "mise ERROR HTTP status client error (403 rate limit exceeded) for url (https://api.github.com/x)"
+
+    with pytest.raises(Hiccup) as caught:
+        check(failure(f"failed to run mise command '/tmp/m latest gleam@1': exit status 1\n\n\n{reason}\n"), tmp_path)
+
+    assert "GITHUB_TOKEN" in (caught.value.hint or "")
+
+
 @pytest.mark.parametrize(
     "error",
     [

@@ -1,0 +1,2 @@
+#!/bin/sh
+exec busybox httpd -f -v -p "$PORT" -h site

@@ -1,0 +1,3 @@
+echo "compiling hello.c"
+echo "hello.c:3: expected a semicolon" >&2
+exit 2
