@@ -14,6 +14,7 @@ import platform
 import socket
 import sys
 import tarfile
+import tomllib
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -39,14 +40,17 @@ class Image:
     engine: str = ""  # what Docker Engine is to call it, if it shall have it
 
 
-# Railpack's names are those that Railpack 0.23.0 asks for.
+_PINS = tomllib.loads((Path(__file__).parents[1] / "gitpaas/toolchain/tools.toml").read_text())["tools"]
+_RAILPACK = _PINS["railpack"]["version"]
+_BASED_ON = Path(_PINS["mise"]["seen_at"]).name  # mise-2026.3.17: Railpack asks for the images made with its mise
+
 IMAGES = (
     Image("library/debian:bookworm-slim", ("debian",), {"Cmd": ["bash"]}, engine="gitpaas-test/debian"),
     Image("library/python:3.11-slim", ("debian", "python"), {"Cmd": ["python3"]}, engine="gitpaas-test/python"),
     Image("library/alpine:latest", ("debian",), {"Cmd": ["/bin/sh"]}),
-    Image("railwayapp/railpack-builder:mise-2026.3.17", ("debian", "mise"), env=_MISE),
-    Image("railwayapp/railpack-runtime:mise-2026.3.17", ("debian",)),
-    Image("railwayapp/railpack-frontend:v0.23.0", ("railpack",), {"Entrypoint": ["/railpack", "frontend"]}),
+    Image(f"railwayapp/railpack-builder:{_BASED_ON}", ("debian", "mise"), env=_MISE),
+    Image(f"railwayapp/railpack-runtime:{_BASED_ON}", ("debian",)),
+    Image(f"railwayapp/railpack-frontend:v{_RAILPACK}", ("railpack",), {"Entrypoint": ["/railpack", "frontend"]}),
 )
 PROGRAMS = {"mise": "usr/local/bin/mise", "railpack": "railpack"}
 
@@ -177,7 +181,8 @@ def _fingerprint(layers: Path, tools: Path) -> str:
     """Changes with what the images are made of, and with this file."""
     inputs = [layers / "debian.tar", layers / "python.tar", *(tools / name for name in PROGRAMS)]
     facts = [(path.stat().st_size, path.stat().st_mtime_ns) for path in inputs]
-    return hashlib.sha256(Path(__file__).read_bytes() + repr(facts).encode()).hexdigest()[:12]
+    named = [image.name for image in IMAGES]
+    return hashlib.sha256(Path(__file__).read_bytes() + repr((named, facts)).encode()).hexdigest()[:12]
 
 
 if __name__ == "__main__":
