@@ -6,14 +6,17 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
+from pathlib import Path
 
 from gitpaas.config import Config
 from gitpaas.engine import Engine
 from gitpaas.engine.networks import Networks
 from gitpaas.errors import EngineFailed, RuntimeFailed
-from gitpaas.runtimes.docker import abilities, names, one_off, said, volumes
+from gitpaas.runtimes.docker import abilities, copies, names, one_off, said, volumes
 from gitpaas.runtimes.docker.exits import Exits
+from gitpaas.runtimes.docker.follower import Follower
+from gitpaas.runtimes.docker.orphans import Orphans
 from gitpaas.runtimes.docker.reaching import Finder
 from gitpaas.runtimes.docker.starting import Starter
 from gitpaas.runtimes.docker.view import View
@@ -24,6 +27,7 @@ _log = logging.getLogger(__name__)
 
 _QUICK = 10.0  # seconds in which the engine answers a question
 _GONE = 10.0  # seconds in which it removes what has ended
+_LAST_WORDS = 5.0  # seconds that what it wrote last gets to arrive in its file
 _CONFLICT = 409
 
 
@@ -41,6 +45,7 @@ class DockerRuntime:
         self._view = View(config, quick)
         self._finder = Finder(config, quick)
         self._exits = Exits(quick, lambda: {i.id for i in self.running() if i.state == "exited"})
+        self._follower = Follower(config, quick, self._view, Orphans(config, self._starter))
         self._is_silent = False
 
     def start(self, spec: InstanceSpec) -> Instance:
@@ -56,7 +61,12 @@ class DockerRuntime:
         container = names.container(instance.id)
         with self._engine.calls(f"stopping {instance.label} of {instance.app}", missing_ok=True):
             self._engine.api.stop(container, timeout=math.ceil(grace))
-        self._remove(container)
+        with copies.held(self._config, instance.id, _LAST_WORDS) as mark:
+            if mark is not None:
+                self._copy_last_words(instance, mark)
+            self._remove(container)
+            if mark is not None:
+                mark.unlink(missing_ok=True)
         self._finder.forget(instance.id)
 
     def running(self, app: str | None = None) -> list[Instance]:
@@ -87,7 +97,7 @@ class DockerRuntime:
         return last_lines(instance.log, lines) if found is None else found
 
     def attend(self) -> AbstractContextManager[None]:
-        return nullcontext()
+        return self._follower.running()
 
     def forget(self, app: str) -> None:
         Networks(self._engine, self._config).forget(app)
@@ -101,6 +111,16 @@ class DockerRuntime:
 
     def missing(self) -> list[str]:
         return abilities.missing(self._engine)
+
+    def _copy_last_words(self, instance: Instance, mark: Path) -> None:
+        """An instance goes even if they cannot be had: the disk may be full."""
+        if instance.log is None:
+            return
+        try:
+            copies.copy_all(self._engine, instance.id, instance.log, mark, _LAST_WORDS)
+        except (EngineFailed, OSError) as error:
+            if getattr(error, "status", None) != 404:
+                _log.warning("the last output of %s is lost: %s", instance.id, error)
 
     def _remove(self, container: str) -> None:
         """Gone when this returns, whoever else removes it at the same time."""

@@ -16,8 +16,8 @@ from gitpaas.runtimes.docker.ports import FoundPorts
 from gitpaas.runtimes.docker.starting import lock_path
 from gitpaas.values import Instance
 
-_ENDED = ("exited", "dead")
-_ALIVE = ("running", "paused", "restarting")
+ENDED = ("exited", "dead")
+ALIVE = ("running", "paused", "restarting")
 
 Entry = Mapping[str, Any]  # a container as the engine lists it
 
@@ -65,9 +65,9 @@ class View:
         marks, state = entry["Labels"], entry["State"]
         key = marks["gitpaas.id"]
         is_starting = state == "created" and locks.is_held(lock_path(self._config, key))
-        if not (is_starting or state in _ALIVE or state in _ENDED):
+        if not (is_starting or state in ALIVE or state in ENDED):
             return None  # being removed, or left half-made by somebody who was killed
-        end = self._end(entry["Id"]) if state in _ENDED else None
+        end = self._end(entry["Id"]) if state in ENDED else None
         return Instance(
             id=key,
             app=marks["gitpaas.app"],

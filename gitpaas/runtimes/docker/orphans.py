@@ -1,0 +1,44 @@
+"""What processes that were killed have left: containers half-made, one-offs nobody waits for, files without either."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+
+from gitpaas import locks
+from gitpaas.config import Config
+from gitpaas.runtimes.docker import copies, names
+from gitpaas.runtimes.docker.ports import FoundPorts
+from gitpaas.runtimes.docker.starting import Starter, lock_path
+from gitpaas.runtimes.docker.view import Entry
+
+
+class Orphans:
+    """Safe to be asked at any time: a lock that somebody holds tells who is still at work."""
+
+    def __init__(self, config: Config, starter: Starter) -> None:
+        self._config = config
+        self._starter = starter
+        self._ports = FoundPorts(config)
+
+    def files(self) -> set[str]:
+        """The ids of instances of which there are files."""
+        found = set(self._ports.all())
+        for folder in (copies.folder(self._config), lock_path(self._config, "").parent):
+            with suppress(FileNotFoundError):
+                found.update(os.listdir(folder))  # noqa: PTH208
+        return found
+
+    def remove(self, entries: Iterable[Entry], strangers: Collection[str]) -> None:
+        """`strangers`: ids from files() of which there is no container."""
+        for entry in entries:
+            marks = entry["Labels"]
+            is_passing = entry["State"] == "created" or names.is_one_off(marks)
+            if is_passing and not locks.is_held(lock_path(self._config, marks["gitpaas.id"])):
+                self._starter.remove(entry["Id"])
+        for key in strangers:
+            self._ports.keep(key, None)
+            for path in (copies.folder(self._config) / key, lock_path(self._config, key)):
+                if not locks.is_held(path):
+                    path.unlink(missing_ok=True)
