@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gitpaas import appjson, apps, queue, releases, source
 from gitpaas.appjson import AppJson
+from gitpaas.artifacts.room import require_room
 from gitpaas.builders import Builder
 from gitpaas.builders.slug import nothing_found
 from gitpaas.config import git_environment
@@ -20,6 +21,7 @@ from gitpaas.values import Artifact, BuildRequest, Detection, Env, Limits
 
 def build_artifact(platform: Platform, app: App, build: Build, out: Output) -> Artifact:
     """The commit's tree, understood and built by the first builder that knows what it is."""
+    require_room(platform.config, images="image" in platform.artifacts)
     queue.advance(build, "building")
     request = _request(platform, app, build)
     repository = platform.config.repository(app.name)

@@ -152,6 +152,7 @@ class Config:
         "", "CPUs that BuildKit may use for all builds together; unlimited when empty.", parse=_cpus
     )
     build_cache: int = _doc("10g", "Disk that BuildKit's cache may take.", parse=size)
+    min_free_disk: int = _doc("1g", "Free disk without which no build starts.", parse=size)
     docker_host: str = _doc("unix:///var/run/docker.sock", "Where Docker Engine answers.")
     app_networks: IPv4Network = _doc(
         "10.213.0.0/16", "Addresses that the apps' networks are cut from, 62 for each app.", parse=_network

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -9,8 +10,11 @@ from pathlib import Path
 
 from gitpaas import linux, locks, releases
 from gitpaas.artifacts import Needed
+from gitpaas.errors import RuntimeFailed
 from gitpaas.platform import Platform
 from gitpaas.store import App, Build, Release
+
+_log = logging.getLogger(__name__)
 
 _BUILDS = 100  # of each app that are remembered, with their logs
 
@@ -35,10 +39,14 @@ def end_orphan(tree: Path) -> None:
 def prune(platform: Platform, app: App) -> None:
     """Remove the artifacts that no kept release needs: the last few live ones, what is built, what runs.
 
-    Not while somebody changes what runs, perhaps back to what we are about to remove: then next time."""
+    Not while somebody changes what runs, perhaps back to what we are about to remove: then next time. Nor while it
+    cannot be told what runs: a deploy that is live does not fail of that."""
     with locks.held(platform.config.rollout_lock(app.name), wait=False) as is_quiet:
-        if is_quiet:
-            _prune(platform, App.get_by_id(app.id))
+        try:
+            if is_quiet:
+                _prune(platform, App.get_by_id(app.id))
+        except RuntimeFailed as error:
+            _log.warning("what %s needs no more stays for now: %s", app.name, error.message)
 
 
 def forget_builds(platform: Platform, app: App) -> None:
