@@ -121,6 +121,6 @@ _STEPS = {
     for step in (
         session, ready, cgroup, started, limit,
         tree.root, tree.link, tree.directory, tree.read, tree.write, tree.file, tree.tmpfs, tree.tmp, tree.overlay,
-        tree.proc, tree.dev, enter, chdir,
+        tree.seal, tree.proc, tree.dev, enter, chdir,
     )
 }  # fmt: skip

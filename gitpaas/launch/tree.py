@@ -84,6 +84,11 @@ def overlay(lower: str, scratch: str, uid: str, path: str) -> None:
         kernel.unmount(f"{_TOP}/{name}")
 
 
+def seal(path: str) -> None:
+    """Nothing in what is mounted there can be changed any more; what is mounted beneath it stays as it is."""
+    kernel.mount(None, _ROOT + path, None, REMOUNT | BIND | RDONLY | NOSUID | NODEV)
+
+
 def proc(path: str) -> None:
     """Processes of other users are not even listed. hidepid=2 is how kernels before 5.8 say it."""
     flags, place = NOSUID | NODEV | NOEXEC, _place(path)

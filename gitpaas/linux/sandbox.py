@@ -25,12 +25,14 @@ class Sandbox:
     """One root file system for one program: the system read-only, `app` at /app, `mounts`, and nothing else.
 
     Unless `writable`, changes beneath /app are the program's own and vanish with `scratch` (a directory on the
-    disk that the caller makes and removes; with None they are kept in memory). /tmp is there as well.
+    disk that the caller makes and removes; with None they are kept in memory); when `sealed` there can be none.
+    /tmp is there as well.
     """
 
     uid: int
     app: Path
     writable: bool = False
+    sealed: bool = False
     scratch: Path | None = None
     mounts: tuple[Mount, ...] = ()
     limits: Limits = field(default_factory=Limits)
@@ -96,6 +98,8 @@ def inside(sandbox: Sandbox, cwd: str) -> Iterator[str]:
     else:
         yield from ("overlay", str(sandbox.app), str(sandbox.scratch or ""), str(sandbox.uid), "/app")
     yield from _mounts(sandbox.mounts)
+    if sandbox.sealed:
+        yield from ("seal", "/app")
     for path in _EMPTY:
         yield from ("directory", path)
     yield from ("enter", str(sandbox.uid), "chdir", cwd)

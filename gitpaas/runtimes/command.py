@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gitpaas.linux import Cgroup, Sandbox, sandbox
-from gitpaas.values import InstanceSpec
+from gitpaas.values import InstanceSpec, Mount
 
 _COMPOUND = re.compile(r"[;&|()`\r\n]")
 # What is the shell's own and cannot be executed: keywords and built-ins (POSIX, XCU 2.4, 2.14 and 1.6).
@@ -26,10 +26,16 @@ def home(spec: InstanceSpec) -> str:
 
 
 def command(
-    spec: InstanceSpec, group: Cgroup | None, scratch: Path, pid_file: Path, record: Path, first: Sequence[str] = ()
+    spec: InstanceSpec,
+    group: Cgroup | None,
+    scratch: Path,
+    pid_file: Path,
+    record: Path,
+    first: Sequence[str] = (),
+    volumes: Sequence[Mount] = (),
 ) -> list[str]:
     """A Procfile line is a shell command by convention: the app's own words, in the app's own sandbox."""
-    place = ("chdir", home(spec)) if spec.uid is None else _inside(spec, spec.uid, scratch)
+    place = ("chdir", home(spec)) if spec.uid is None else _inside(spec, spec.uid, scratch, volumes)
     steps = (
         *first,
         *sandbox.joined(group),
@@ -47,8 +53,13 @@ def shell_line(line: str) -> str:
     return f"exec {line}" if is_simple and not _COMPOUND.search(line) else line
 
 
-def _inside(spec: InstanceSpec, uid: int, scratch: Path) -> Sequence[str]:
-    app, mounts = Path(spec.artifact.reference), spec.artifact.mounts
-    return tuple(
-        sandbox.inside(Sandbox(uid=uid, app=app, scratch=scratch, mounts=mounts, limits=spec.limits), home(spec))
+def _inside(spec: InstanceSpec, uid: int, scratch: Path, volumes: Sequence[Mount]) -> Sequence[str]:
+    place = Sandbox(
+        uid=uid,
+        app=Path(spec.artifact.reference),
+        sealed=spec.options.read_only,
+        scratch=scratch,
+        mounts=(*spec.artifact.mounts, *volumes),
+        limits=spec.limits,
     )
+    return tuple(sandbox.inside(place, home(spec)))

@@ -20,7 +20,7 @@ from gitpaas.runtimes.environment import MARK, environment
 from gitpaas.runtimes.ports import free_port
 from gitpaas.runtimes.records import Record, Records
 from gitpaas.runtimes.tail import last_lines
-from gitpaas.values import Instance, InstanceSpec, Reach, State, Survey
+from gitpaas.values import Instance, InstanceSpec, Mount, Reach, State, Survey, VolumeMount
 
 _STARTING = 5.0  # seconds that stop() waits for a start under way to get somewhere
 
@@ -39,11 +39,6 @@ class HostRuntime:
             os.set_blocking(fd, False)
 
     def start(self, spec: InstanceSpec) -> Instance:
-        if spec.artifact.kind != "slug":
-            raise RuntimeFailed(
-                f"{spec.app} v{spec.release} is an image, and this server runs plain processes.",
-                "Set runtime = docker and restart the server, or build the app again: ps:rebuild.",
-            )
         with self._recorded(spec) as (record, lock):
             with _our_fault():
                 log = self._open_log(record, spec.uid)
@@ -125,6 +120,7 @@ class HostRuntime:
     def _recorded(self, spec: InstanceSpec, *, one_off: bool = False) -> Iterator[tuple[Record, int]]:
         """A locked record on the disk before anything happens. All is taken back when the body fails, or is over
         and done with (`one_off`)."""
+        _require_able(spec)
         with locks.held(self._config.locks / "ports"), _our_fault():
             record = self._new_record(spec, one_off)
             lock = self._records.add(record)
@@ -161,14 +157,24 @@ class HostRuntime:
     def _prepare(self, record: Record, spec: InstanceSpec) -> None:
         if spec.uid is not None:
             self._scratch(record).mkdir(parents=True, mode=0o700)
+        for volume in spec.volumes:
+            self._make_volume(spec, volume)
         if record.cgroup:
             record.cgroup.create(spec.limits)
 
+    def _make_volume(self, spec: InstanceSpec, volume: VolumeMount) -> None:
+        path = self._config.volume(spec.app, volume.name)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+        if spec.uid is not None:
+            os.chown(path, spec.uid, spec.uid)
+
     def _command(self, spec: InstanceSpec, record: Record, *first: str) -> list[str]:
         records = self._records
-        return command(
-            spec, record.cgroup, self._scratch(record), records.pid_file(record), records.path(record), first
-        )
+        volumes = [Mount(str(self._config.volume(spec.app, v.name)), v.target, writable=True) for v in spec.volumes]
+        scratch = self._scratch(record)
+        return command(spec, record.cgroup, scratch, records.pid_file(record), records.path(record), first, volumes)
 
     def _open_log(self, record: Record, uid: int | None) -> int:
         path = self._log(record)
@@ -244,6 +250,20 @@ class HostRuntime:
 
     def _log(self, record: Record) -> Path:
         return self._config.logs(record.app) / "raw" / f"{record.id}.log"
+
+
+def _require_able(spec: InstanceSpec) -> None:
+    """RuntimeFailed for what plain processes cannot have."""
+    if spec.artifact.kind != "slug":
+        raise RuntimeFailed(
+            f"{spec.app} v{spec.release} is an image, and this server runs plain processes.",
+            "Set runtime = docker and restart the server, or build the app again: ps:rebuild.",
+        )
+    if spec.uid is None and (spec.volumes or spec.options.read_only):
+        lacks = f"storage at {spec.volumes[0].target}" if spec.volumes else "a read-only file system"
+        raise RuntimeFailed(
+            f"{spec.app} is to have {lacks}, and without a sandbox there is none.", "Start the server as root."
+        )
 
 
 @contextmanager
