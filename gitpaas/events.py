@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from gitpaas.errors import GitpaasError, NotAllowed
@@ -32,17 +30,6 @@ def record(action: str, text: str, *, app: str | None, actor: Actor | None = Non
         Event.create(action=action, text=_plain(text), app=app, result=result, **who)
     except Exception:
         _log.exception("the event %r of %s could not be kept", action, app)
-
-
-@contextmanager
-def recorded(action: str, text: str, *, app: str | None, actor: Actor | None = None) -> Iterator[None]:
-    """Keep one with the result of the body, and why it failed if it did."""
-    try:
-        yield
-    except BaseException as error:
-        record(action, explained(text, error), app=app, actor=actor, result=result_of(error))
-        raise
-    record(action, text, app=app, actor=actor)
 
 
 def result_of(error: BaseException) -> str:

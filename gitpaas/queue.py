@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from gitpaas import locks, logs, releases, repository, retention
+from gitpaas import events, locks, logs, releases, repository, retention
 from gitpaas.errors import CommandFailed, Conflict, Superseded
 from gitpaas.output import Output
 from gitpaas.platform import Platform
@@ -43,6 +43,7 @@ def ticket(platform: Platform, app: App, commit: str, moves: Sequence[Move], act
                 moves=json.dumps([[move.ref, move.old, move.new] for move in moves]),
                 by=actor.name,
                 key=actor.key,
+                address=actor.address,
             )
             lock = platform.config.build_lock(build.id)
             stack.enter_context(locks.held(lock))
@@ -98,8 +99,12 @@ def finish(platform: Platform, build: Build, status: str, error: str = "") -> No
         # Before the row: whoever is killed between the two leaves an unfinished build, and that is looked after.
         with suppress(CommandFailed):  # no room on the disk; the word is more important
             repository.let_go(path, build.id)
-    build.status, build.error, build.finished_at = status, error, time.time()
-    build.save(only=[Build.status, Build.error, Build.finished_at, Build.release, Build.label])
+    with platform.store.transaction():
+        is_news = Build.select().where(Build.id == build.id, Build.finished_at.is_null()).exists()
+        build.status, build.error, build.finished_at = status, error, time.time()
+        build.save(only=[Build.status, Build.error, Build.finished_at, Build.release, Build.label])
+        if is_news:
+            _keep_as_event(build)
 
 
 def advance(build: Build, status: str) -> None:
@@ -144,6 +149,15 @@ def check_base(platform: Platform, build: Build) -> None:
             f"{branch} has moved to {current[:7]} since you pushed, and your commit does not contain that.",
             "Fetch, merge (or push --force again) and push.",
         )
+
+
+def _keep_as_event(build: Build) -> None:
+    """Here, since whoever is killed in a deploy cannot tell: its build is finished by another."""
+    outcome = f"v{build.release}" if build.status == "live" else build.status
+    text = f"{build.commit[:7]} {outcome}" + (f": {build.error}" if build.error else "")
+    actor = Actor(build.by, "deploy", build.key, build.address)
+    result = "ok" if build.status == "live" else "failed"
+    events.record("deploy", text, app=build.app.name, actor=actor, result=result)
 
 
 def _wait_in_line(platform: Platform, build: Build, out: Output) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
-from gitpaas import daemon, locks, logs, ports, repository
+from gitpaas import daemon, events, locks, logs, ports, repository
 from gitpaas.config import Config
 from gitpaas.errors import Conflict
 from gitpaas.output import Console
@@ -26,6 +26,7 @@ from gitpaas.values import Actor
 _log = logging.getLogger(__name__)
 
 _TICK = 1.0  # seconds between two looks at everything
+_HOUR = 3600.0
 _FAREWELL = 5.0  # seconds that the loops get to end a round together; each is safe to be cut off in
 
 Execute = Callable[[Platform, Sequence[str], Actor, Console], int]
@@ -94,6 +95,7 @@ def _loops(
         "reconcile": (reconciler.run_once, lambda: platform.runtime.wait_for_exit(_TICK)),
         "router": (check_router, lambda: stopping.wait(0.2)),
         "logs": (collector.collect_once, lambda: stopping.wait(0.2)),
+        "events": (lambda: _trim_events(platform), lambda: stopping.wait(_HOUR)),
     }
     threads = [
         threading.Thread(target=_repeat, args=(name, *steps, stopping), name=name, daemon=True)
@@ -113,6 +115,11 @@ def _loops(
             deadline = time.monotonic() + _FAREWELL
             for thread in threads:
                 thread.join(timeout=max(0.0, deadline - time.monotonic()))
+
+
+def _trim_events(platform: Platform) -> None:
+    with platform.store.session():
+        events.trim(platform.config.keep_events)
 
 
 def _repeat(name: str, step: Callable[[], object], pause: Callable[[], object], stopping: threading.Event) -> None:

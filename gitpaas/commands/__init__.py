@@ -8,6 +8,7 @@ from gitpaas.commands import (
     apps,
     builds,
     config,
+    events,
     help,  # noqa: A004  (a module, named after its command)
     init,
     keys,
@@ -51,6 +52,7 @@ COMMANDS: tuple[Command, ...] = (
     *releases.COMMANDS,
     *maintenance.COMMANDS,
     *keys.COMMANDS,
+    *events.COMMANDS,
     *open.COMMANDS,
     *version.COMMANDS,
     *help.COMMANDS,

@@ -34,7 +34,7 @@ def listing(call: Call, style: str) -> None:
         call.say(render(columns, [_row(app) for app in found], call.console.width))
 
 
-@command("apps:create", role="deploy")
+@command("apps:create", role="deploy", changes=True)
 @app_argument
 def create(call: Call, app: str) -> None:
     """Make an app before its first push. Its name is a DNS label: small letters, digits, dashes."""
@@ -59,7 +59,7 @@ def info(call: Call, app: str, style: str) -> None:
     return None
 
 
-@command("apps:destroy", role="admin")
+@command("apps:destroy", role="admin", changes=True)
 @app_argument
 @click.option("--confirm", metavar="APP", help="The app's name again: there is no way back.")
 def destroy(call: Call, app: str, confirm: str | None) -> None:

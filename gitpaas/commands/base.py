@@ -6,24 +6,36 @@ server run commands at the same time and none of them owns the process's streams
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import click
 
 from gitpaas.commands.call import Call
 from gitpaas.errors import UsageError
-from gitpaas.values import Role
+from gitpaas.values import Role, app_name
+
+_HELP = ("-h", "--help")
 
 Function = Callable[..., int | None]
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 class Command(click.Command):
-    """`role` is the least a key needs; `local` commands make sense on the machine itself only."""
+    """`role` is the least a key needs; `local` commands make sense on the machine itself only; each call of one that
+    `changes` something is kept as an event."""
 
     def __init__(
-        self, name: str, *, role: Role, local: bool, callback: Function, params: list[click.Parameter], **extra: Any
+        self,
+        name: str,
+        *,
+        role: Role,
+        local: bool,
+        changes: bool,
+        callback: Function,
+        params: list[click.Parameter],
+        **extra: Any,
     ) -> None:
         super().__init__(
             name,
@@ -35,6 +47,7 @@ class Command(click.Command):
         )
         self.role: Role = role
         self.local = local
+        self.changes = changes
 
     @property
     def title(self) -> str:
@@ -61,6 +74,17 @@ class Command(click.Command):
         except click.UsageError as error:
             raise UsageError(error.format_message(), f"Usage: {call.program} {self.synopsis()}") from error
 
+    def asks_for_help(self, args: Sequence[str]) -> bool:
+        return any(arg in _HELP for arg in args)
+
+    def app_in(self, args: list[str]) -> str | None:
+        """The app that these arguments name, whether there is one or not; None when the command is not about one."""
+        if not any(isinstance(param, AppOption) for param in self.params):
+            return None
+        with suppress(UsageError):
+            return next((app_name(arg) for arg in _app_first(args) if not arg.startswith("-")), None)
+        return None
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if any(isinstance(param, AppOption) for param in self.params):
             args = _app_first(args)
@@ -74,13 +98,22 @@ class AppOption(click.Option):
     """`-a APP`: the other way to name the app. Rewritten to the first argument before anything is parsed."""
 
 
-def command(name: str, *, role: Role, local: bool = False, hidden: bool = False) -> Callable[[Function], Command]:
-    """Make a function a command. Its docstring is the help."""
+def command(
+    name: str, *, role: Role, local: bool = False, hidden: bool = False, changes: bool = False
+) -> Callable[[Function], Command]:
+    """Make a function a command. Its docstring is the help. One that `changes` something says what to call.note()."""
 
     def decorate(function: Function) -> Command:
         params: list[click.Parameter] = list(reversed(getattr(function, "__click_params__", [])))
         return Command(
-            name, role=role, local=local, callback=function, params=params, help=function.__doc__, hidden=hidden
+            name,
+            role=role,
+            local=local,
+            changes=changes,
+            callback=function,
+            params=params,
+            help=function.__doc__,
+            hidden=hidden,
         )
 
     return decorate
@@ -88,11 +121,12 @@ def command(name: str, *, role: Role, local: bool = False, hidden: bool = False)
 
 def app_argument(function: Decorated) -> Decorated:
     """APP as the first argument, or -a/--app APP anywhere."""
-    option = AppOption(
-        ["-a", "--app", "named_app"], metavar="APP", expose_value=False, help="The app, instead of the argument."
-    )
-    _add(function, option)
-    return click.argument("app", metavar="APP")(function)
+    return _with_app(function, required=True)
+
+
+def optional_app_argument(function: Decorated) -> Decorated:
+    """The same for what can be asked of all apps too."""
+    return _with_app(function, required=False)
 
 
 def format_option(function: Decorated) -> Decorated:
@@ -101,13 +135,21 @@ def format_option(function: Decorated) -> Decorated:
     )(function)
 
 
+def _with_app(function: Decorated, *, required: bool) -> Decorated:
+    option = AppOption(
+        ["-a", "--app", "named_app"], metavar="APP", expose_value=False, help="The app, instead of the argument."
+    )
+    _add(function, option)
+    return click.argument("app", metavar="APP", required=required)(function)
+
+
 def _add(function: Callable[..., Any], param: click.Parameter) -> None:
     function.__dict__.setdefault("__click_params__", []).append(param)
 
 
 def _help_option() -> click.Option:
     return click.Option(
-        ["-h", "--help"],
+        list(_HELP),
         is_flag=True,
         is_eager=True,
         expose_value=False,

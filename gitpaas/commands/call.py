@@ -24,6 +24,7 @@ class Call:
         self.config = config
         self.actor = actor
         self.console = console
+        self.noted = ""  # what this call is about, for its event
         self._opened = opened
         self._stack = ExitStack()
 
@@ -53,6 +54,10 @@ class Call:
         from gitpaas import apps
 
         return apps.find(self.platform, name)
+
+    def note(self, text: str) -> None:
+        """What this call changes, in a few words that everybody may read: it is kept with the event."""
+        self.noted = text
 
     def say(self, text: str) -> None:
         self.console.out(f"{text}\n")

@@ -48,7 +48,7 @@ def get(call: Call, app: str, name: str, style: str) -> None:
     call.say_json({name: value}) if style == "json" else call.say(value)
 
 
-@command("config:set", role="deploy")
+@command("config:set", role="deploy", changes=True)
 @app_argument
 @click.argument("pairs", metavar="NAME=VALUE...", nargs=-1, required=True)
 @click.option("--no-restart", is_flag=True, help="Keep it for the next release; what runs stays as it is.")
@@ -59,7 +59,7 @@ def set_(call: Call, app: str, pairs: Sequence[str], no_restart: bool) -> None:
     _change(call, call.app(app), dict(map(_pair, pairs)), restart=not no_restart)
 
 
-@command("config:unset", role="deploy")
+@command("config:unset", role="deploy", changes=True)
 @app_argument
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @click.option("--no-restart", is_flag=True, help="Keep it for the next release; what runs stays as it is.")
@@ -78,6 +78,7 @@ def unset(call: Call, app: str, names: Sequence[str], no_restart: bool) -> None:
 def _change(call: Call, app: App, changes: dict[str, str | None], *, restart: bool) -> None:
     from gitpaas import deploy
 
+    call.note(", ".join(changes))
     release = deploy.set_config(call.platform, app, changes, call.actor, call.progress(), restart=restart)
     verb = "Unset" if all(value is None for value in changes.values()) else "Set"
     effect = f"{app.name} v{release.number} is live." if release else "The next release will see it."

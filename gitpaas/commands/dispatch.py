@@ -5,17 +5,21 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
+from gitpaas.commands.audit import audited
 from gitpaas.commands.base import Command
 from gitpaas.commands.call import Call, reaches
 from gitpaas.errors import NotAllowed, UsageError
 
-_HELP = ("-h", "--help")
 _OTHER_WORDS = {"--help": "help", "-h": "help", "--version": "version"}
 
 
 def dispatch(commands: Sequence[Command], argv: list[str], call: Call) -> int:
-    """Find the command, check the role, run it; its exit code."""
+    """Find the command, check the role, run it, keep what it changed as an event; its exit code."""
     command, args = resolve(commands, argv, call.program)
+    return audited(command, args, call, lambda: _run(commands, command, args, call))
+
+
+def _run(commands: Sequence[Command], command: Command, args: list[str], call: Call) -> int:
     authorize(command, args, call)
     try:
         return command.run(args, call)
@@ -41,7 +45,7 @@ def authorize(command: Command, args: Sequence[str], call: Call) -> None:
     """The one check of roles. NotAllowed says what is needed; everybody may read the help."""
     if command.local and not call.is_local:
         raise NotAllowed(f"{command.name} works on the machine itself only.", "There: gitpaas " + str(command.name))
-    if not reaches(call.actor.role, command.role) and not any(arg in _HELP for arg in args):
+    if not reaches(call.actor.role, command.role) and not command.asks_for_help(args):
         raise NotAllowed(
             f"{command.name} needs the role {command.role}; your key has {call.actor.role}.",
             "An admin can give you a key with that role: keys:add",

@@ -34,7 +34,7 @@ def listing(call: Call, style: str) -> None:
         call.say(render(columns, [_row(key) for key in keys], call.console.width))
 
 
-@command("keys:add", role="admin")
+@command("keys:add", role="admin", changes=True)
 @click.argument("name", metavar="NAME")
 @click.argument("source", metavar="FILE|-", nargs=-1)
 @click.option("--role", type=click.Choice(ROLES), help="What the key may do; deploy unless told, admin for the first.")
@@ -43,6 +43,7 @@ def add(call: Call, name: str, source: tuple[str, ...], role: Role | None) -> No
     if not _NAME.fullmatch(name):
         raise UsageError(f"{name[:80]!r} is not a name for a key.", "Use letters, digits and . _ @ + - (63 at most).")
     key = one_key(_read(call, source))
+    call.note(f"{name} {key.fingerprint}")
     platform = call.platform
     with platform.store.transaction():
         is_first = not Key.select().exists()
@@ -50,16 +51,18 @@ def add(call: Call, name: str, source: tuple[str, ...], role: Role | None) -> No
         if _is_there(name, key, chosen if role or is_first else None):
             return call.say(f"{name} is there already: {key.fingerprint}")
         Key.create(name=name, fingerprint=key.fingerprint, line=key.line, role=chosen)
+    call.note(f"{name} as {chosen}, {key.fingerprint}")
     why = " (the first key always is)" if is_first and role not in (None, "admin") else ""
     call.say(f"{name} may log in as {chosen}{why}: {key.fingerprint}")
     return None
 
 
-@command("keys:remove", role="admin")
+@command("keys:remove", role="admin", changes=True)
 @click.argument("name", metavar="NAME")
 def remove(call: Call, name: str) -> None:
     """Take a key's access away. The last admin stays."""
     platform = call.platform
+    call.note(name[:80])
     with platform.store.transaction():
         key = Key.get_or_none(Key.name == name)
         if key is None:
@@ -69,6 +72,7 @@ def remove(call: Call, name: str) -> None:
                 f"{name} is the last admin key: without it nobody could let anybody in.",
                 f"Add another admin first: {call.program} keys:add NAME --role admin",
             )
+        call.note(f"{name} {key.fingerprint}")
         key.delete_instance()
     call.say(f"{name} may not log in any more.")
 

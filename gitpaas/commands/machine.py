@@ -23,7 +23,7 @@ def serve(call: Call) -> None:
     server.serve(call.config, lambda platform, argv, actor, console: execute(platform, list(argv), actor, console))
 
 
-@command("start", role="admin", local=True)
+@command("start", role="admin", local=True, changes=True)
 def start(call: Call) -> None:
     """Start the server in the background, and wait until it accepts. Running already is fine."""
     from gitpaas import daemon
@@ -31,12 +31,13 @@ def start(call: Call) -> None:
     _tell(call, daemon.start(call.config))
 
 
-@command("stop", role="admin", local=True)
+@command("stop", role="admin", local=True, changes=True)
 @click.option("--apps", is_flag=True, help="Stop the apps too; without it they keep running.")
 def stop(call: Call, apps: bool) -> None:
     """Stop the server. Apps keep running, but are not reached until it starts again."""
     from gitpaas import daemon
 
+    call.note("with the apps" if apps else "")
     was_running = daemon.stop(call.config, apps=apps)
     call.say("The server has stopped." if was_running else "No server was running.")
     if apps:
@@ -45,7 +46,7 @@ def stop(call: Call, apps: bool) -> None:
         call.say("Apps keep running, but are not reached until it starts again: gitpaas start")
 
 
-@command("restart", role="admin", local=True)
+@command("restart", role="admin", local=True, changes=True)
 def restart(call: Call) -> None:
     """A new server in place of the running one. Apps and router go on: no request is lost."""
     from gitpaas import daemon

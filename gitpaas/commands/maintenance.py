@@ -6,14 +6,14 @@ from gitpaas.commands.base import app_argument, command
 from gitpaas.commands.call import Call
 
 
-@command("maintenance:on", role="deploy")
+@command("maintenance:on", role="deploy", changes=True)
 @app_argument
 def on(call: Call, app: str) -> None:
     """Answer with a maintenance page (503); the app keeps running behind it."""
     _switch(call, app, True)
 
 
-@command("maintenance:off", role="deploy")
+@command("maintenance:off", role="deploy", changes=True)
 @app_argument
 def off(call: Call, app: str) -> None:
     """Let the app answer again."""

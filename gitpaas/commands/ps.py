@@ -38,7 +38,7 @@ def listing(call: Call, app: str, style: str) -> None:
     return None
 
 
-@command("ps:restart", role="deploy")
+@command("ps:restart", role="deploy", changes=True)
 @app_argument
 @click.argument("process", metavar="PROCESS", required=False)
 def restart(call: Call, app: str, process: str | None) -> None:
@@ -46,11 +46,12 @@ def restart(call: Call, app: str, process: str | None) -> None:
     from gitpaas import deploy
 
     found = call.app(app)
+    call.note(process or "")
     deploy.restart(call.platform, found, call.progress(), process_name(process) if process else None)
     call.say(f"{found.name}: {process or 'all'} restarted.")
 
 
-@command("ps:scale", role="deploy")
+@command("ps:scale", role="deploy", changes=True)
 @app_argument
 @click.argument("quantities", metavar="PROCESS=COUNT...", nargs=-1, required=True)
 def scale(call: Call, app: str, quantities: Sequence[str]) -> None:
@@ -60,10 +61,11 @@ def scale(call: Call, app: str, quantities: Sequence[str]) -> None:
     if "=" in app:
         raise UsageError("Which app?", f"{call.program} ps:scale APP web=2")
     wanted = dict(map(_quantity, quantities))
+    call.note(" ".join(quantities))
     deploy.scale(call.platform, call.app(app), wanted, call.actor, call.progress())
 
 
-@command("ps:stop", role="deploy")
+@command("ps:stop", role="deploy", changes=True)
 @app_argument
 def stop(call: Call, app: str) -> None:
     """Stop all instances; the app's page says so until ps:start."""
@@ -72,7 +74,7 @@ def stop(call: Call, app: str) -> None:
     deploy.stop(call.platform, call.app(app), call.progress())
 
 
-@command("ps:start", role="deploy")
+@command("ps:start", role="deploy", changes=True)
 @app_argument
 def start(call: Call, app: str) -> None:
     """Start a stopped app again."""
@@ -84,7 +86,7 @@ def start(call: Call, app: str) -> None:
         call.say(f"{found.name} is running.")
 
 
-@command("ps:rebuild", role="deploy")
+@command("ps:rebuild", role="deploy", changes=True)
 @app_argument
 def rebuild(call: Call, app: str) -> int:
     """Build the live commit again, with today's config vars. Leaving does not stop it: builds:output -t."""

@@ -40,7 +40,7 @@ def listing(call: Call, app: str, limit: int, style: str) -> None:
         call.say(render(columns, [_row(found, release) for release in releases], call.console.width))
 
 
-@command("rollback", role="deploy")
+@command("rollback", role="deploy", changes=True)
 @app_argument
 @click.argument("release", metavar="RELEASE", required=False)
 def rollback(call: Call, app: str, release: str | None) -> None:
@@ -48,7 +48,9 @@ def rollback(call: Call, app: str, release: str | None) -> None:
     from gitpaas import deploy
 
     found = call.app(app)
+    call.note(f"to {release}" if release else "")
     made = deploy.rollback(call.platform, found, _number(release), call.actor, call.progress())
+    call.note(f"v{made.number}: {made.description}")
     call.say(f"{found.name} v{made.number} is live: {made.description}")
 
 

@@ -29,12 +29,13 @@ def listing(call: Call, style: str) -> None:
     return None
 
 
-@command("toolchain:install", role="admin", local=True)
+@command("toolchain:install", role="admin", local=True, changes=True)
 @click.argument("tool", metavar="TOOL", required=False)
 @click.option("--into", metavar="DIR", help="Copy the programs into DIR too, ready to be another server's `tools`.")
 def install(call: Call, tool: str | None, into: str | None) -> None:
     """Install what is missing or damaged, or one tool alone."""
     toolchain = _toolchain(call)
+    call.note(tool or "")
     progress = call.progress()
     progress.step(f"Installing {tool or 'what image builds need'}")
     if into:

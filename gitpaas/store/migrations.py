@@ -95,3 +95,8 @@ def m0002_builders_volumes_events(database: Database) -> None:
         ' "by" VARCHAR(255) NOT NULL, key VARCHAR(255), address VARCHAR(255) NOT NULL)',
         "CREATE INDEX event_app ON event (app, id)",
     )
+
+
+@step
+def m0003_where_a_build_came_from(database: Database) -> None:
+    _run(database, "ALTER TABLE build ADD COLUMN address VARCHAR(255) NOT NULL DEFAULT 'local'")

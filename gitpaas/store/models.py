@@ -69,6 +69,7 @@ class Build(Row):
     release = IntegerField(null=True)
     by = CharField()
     key = CharField(null=True)
+    address = CharField(default="local")
     created_at = FloatField(default=time.time)
     started_at = FloatField(null=True)
     finished_at = FloatField(null=True)

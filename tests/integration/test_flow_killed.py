@@ -10,7 +10,7 @@ import pytest
 from flow import ALICE, MAIN, WEB, Flow
 from instances import until
 
-from gitpaas import deploy, queue, releases, retention
+from gitpaas import deploy, events, queue, releases, retention
 from gitpaas.config import Config
 from gitpaas.store import Build, Release
 
@@ -91,6 +91,7 @@ def test_killed(flow: Flow, step: str, when: str, live: bool) -> None:
     is_whole(flow)
     assert flow.deploy().number > 1
     is_whole(flow)
+    assert [event.result for event in events.latest(9, app="hello")] == ["ok", "ok" if live else "failed", "ok"]
 
 
 def test_killed_without_a_server_the_next_push_finds_it_done(flow: Flow) -> None:

@@ -15,7 +15,7 @@ from gitpaas.config import Config
 from gitpaas.output import Console
 from gitpaas.values import ROLES, Actor, Role
 
-SECRET_FREE = {"apps", "apps:info", "config", "ps", "logs", "builds", "builds:output", "releases", "open"}
+SECRET_FREE = {"apps", "apps:info", "config", "ps", "logs", "builds", "builds:output", "releases", "open", "events"}
 ADMINS_ONLY = {"apps:destroy", "keys", "keys:add", "keys:remove", "toolchain", "toolchain:check"}
 
 

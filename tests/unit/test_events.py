@@ -44,19 +44,17 @@ def test_what_is_asked_for_comes_oldest_first() -> None:
     assert [event.text for event in events.after(events.last_number() - 2, apps_only=True)] == ["4"]
 
 
-def test_the_result_is_the_bodys() -> None:
-    with events.recorded("apps:create", "", app="hello", actor=ALICE):
-        pass
-    for error in (NotFound("There is no such thing.\nReally"), NotAllowed("No."), ZeroDivisionError("s3cret")):
-        with pytest.raises(type(error)), events.recorded("ps:scale", "web=2", app="hello"):
-            raise error
-
-    assert [(event.result, event.text) for event in events.latest(9)] == [
-        ("ok", ""),
-        ("failed", "web=2: There is no such thing. Really"),
-        ("refused", "web=2: No."),
-        ("failed", "web=2: ZeroDivisionError"),
-    ]
+@pytest.mark.parametrize(
+    ("error", "result", "text"),
+    [
+        (NotFound("There is no such thing.\nReally"), "failed", "web=2: There is no such thing.\nReally"),
+        (NotAllowed("No."), "refused", "web=2: No."),
+        (ZeroDivisionError("s3cret"), "failed", "web=2: ZeroDivisionError"),
+    ],
+)
+def test_how_it_ended_in_the_users_words(error: Exception, result: str, text: str) -> None:
+    assert events.result_of(error) == result
+    assert events.explained("web=2", error) == text
 
 
 def test_the_old_go_and_the_rest_stays() -> None:

@@ -1,0 +1,107 @@
+"""events: who did what, when, from where, and how it ended."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from datetime import UTC, datetime
+from typing import Any, TypedDict
+
+import click
+
+from gitpaas import events as kept
+from gitpaas.commands.base import command, format_option, optional_app_argument
+from gitpaas.commands.call import Call, reaches
+from gitpaas.commands.table import iso
+from gitpaas.errors import UsageError
+from gitpaas.store import Event
+from gitpaas.values import app_name
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_PAUSE = 0.3  # seconds between two looks while following
+
+
+class Chosen(TypedDict):
+    app: str | None
+    apps_only: bool
+
+
+@command("events", role="read")
+@optional_app_argument
+@click.option("-t", "--tail", is_flag=True, help="Keep showing what comes, until you leave.")
+@click.option(
+    "-n", "--limit", metavar="COUNT", type=click.IntRange(0), default=50, help="How many of the last; 50 unless told."
+)
+@click.option("--since", metavar="AGE|TIME", help="None older: 30m, 2h, 7d, or a time such as 2026-01-31T12:00Z.")
+@format_option
+def events(call: Call, app: str | None, tail: bool, limit: int, since: str | None, style: str) -> None:
+    """Show what happened, oldest first: time, who from where, what, how it ended. Admins see the machine's too."""
+    begin = _moment(since) if since else 0.0
+    with call.platform.store.session():
+        chosen: Chosen = {"app": _app(call, app), "apps_only": not reaches(call.actor.role, "admin")}
+        newest = kept.last_number()
+        found = kept.latest(limit, since=begin, **chosen)
+        if style == "json" and not tail:
+            return call.say_json([_describe(event) for event in found])
+        _say(call, found, style)
+        if tail:
+            _follow(call, found[-1].id if found else newest, chosen, style)
+    return None
+
+
+def _follow(call: Call, newest: int, chosen: Chosen, style: str) -> None:
+    while not call.console.gone():
+        time.sleep(_PAUSE)
+        fresh = kept.after(newest, **chosen)
+        newest = fresh[-1].id if fresh else newest
+        _say(call, fresh, style)
+
+
+def _app(call: Call, name: str | None) -> str | None:
+    """One that is gone has events still, for admins."""
+    if name is not None and not (reaches(call.actor.role, "admin") and kept.latest(1, app=app_name(name))):
+        call.app(name)
+    return name
+
+
+def _moment(text: str) -> float:
+    """Seconds since the epoch. A time without a zone is UTC, as all that is printed."""
+    if match := re.fullmatch(r"(\d{1,6})([smhdw])", text):
+        return time.time() - int(match[1]) * _UNITS[match[2]]
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(
+            f"{text[:80]!r} is neither an age nor a time.", "For example: 30m, 2h, 7d, 2026-01-31, 2026-01-31T12:00Z"
+        ) from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _say(call: Call, found: list[Event], style: str) -> None:
+    for event in found:
+        call.say(json.dumps(_describe(event), ensure_ascii=False) if style == "json" else _line(event))
+
+
+def _line(event: Event) -> str:
+    """2026-01-31T12:00:00.000Z alice@192.0.2.7 config:set hello ok: DATABASE_URL"""
+    key = f"({event.key})" if event.key and event.key != event.by else ""
+    words = [iso(event.at), f"{event.by}{key}@{event.address}", event.action, event.app, event.result]
+    line = " ".join(word for word in words if word) + (f": {event.text}" if event.text else "")
+    return "".join(character if character.isprintable() else " " for character in line)
+
+
+def _describe(event: Event) -> dict[str, Any]:
+    return {
+        "at": iso(event.at),
+        "by": event.by,
+        "key": event.key,
+        "address": event.address,
+        "action": event.action,
+        "app": event.app,
+        "text": event.text,
+        "result": event.result,
+    }
+
+
+COMMANDS = (events,)
