@@ -10,10 +10,12 @@ import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import engine
 
+from gitpaas.builders.railpack import RailpackBuilder
 from gitpaas.config import Config, load
 from gitpaas.output import Output
 from gitpaas.values import BuildRequest, Limits, Secret
@@ -58,6 +60,10 @@ class Yard:
 
     config: Config
     lines: Lines = field(default_factory=Lines)
+
+    @cached_property
+    def builder(self) -> RailpackBuilder:
+        return RailpackBuilder(self.config)
 
     @property
     def out(self) -> Output:

@@ -40,6 +40,7 @@ class RailpackBuilder:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._tools = Toolchain(config)
+        self._buildkit = BuildKit(config)
 
     def detect(self, tree: Path) -> Detection | None:
         label = railpack_look.look(tree)
@@ -56,7 +57,7 @@ class RailpackBuilder:
         secrets = for_steps(analysis.secrets, request)
         with _written(plan_for(analysis, request), self._config) as definition:
             job = job_for(self._config, request, analysis, secrets, definition)
-            image = BuildKit(self._config).build(replace(job, timeout=shop.left()), out)
+            image = self._buildkit.build(replace(job, timeout=shop.left()), out)
         return Artifact(
             kind="image",
             reference=image,
