@@ -46,7 +46,7 @@ class Images:
     def load(self, archive: Iterable[bytes]) -> str:
         """Read an archive as `docker save` and BuildKit write it. The id of the one image in it."""
         with self._engine.calls("loading the image"):
-            return self._loaded(self._engine.api.load_image(archive))
+            return self._loaded(self._engine.api.load_image(iter(archive)))
 
     def pull(self, reference: str) -> str:
         """Have the engine fetch it from a registry. Its id."""
