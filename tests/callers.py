@@ -27,6 +27,7 @@ class QuietRuntime:
     def __init__(self) -> None:
         self.instances: list[Instance] = []
         self.stopped: list[Instance] = []
+        self.kept: list[str] = []  # volumes
 
     def start(self, spec: InstanceSpec) -> Instance:
         raise AssertionError(f"{spec.process} should not start in this test")
@@ -52,6 +53,12 @@ class QuietRuntime:
 
     def forget(self, app: str) -> None:
         return None
+
+    def volumes(self, app: str) -> list[str]:
+        return self.kept
+
+    def remove_volume(self, app: str, name: str) -> None:
+        self.kept.remove(name)
 
     def missing(self) -> list[str]:
         return []

@@ -20,6 +20,7 @@ from gitpaas.commands import (
     receive,
     releases,
     service,
+    storage,
     toolchain,
     version,
 )
@@ -50,6 +51,7 @@ COMMANDS: tuple[Command, ...] = (
     *logs.COMMANDS,
     *builds.COMMANDS,
     *releases.COMMANDS,
+    *storage.COMMANDS,
     *maintenance.COMMANDS,
     *keys.COMMANDS,
     *events.COMMANDS,

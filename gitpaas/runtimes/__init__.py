@@ -47,6 +47,12 @@ class Runtime(Protocol):
     def forget(self, app: str) -> None:
         """Take away what an app had besides its instances (networks, volumes). For an app that is destroyed."""
 
+    def volumes(self, app: str) -> list[str]:
+        """The names of the app's volumes that hold data, mounted or not, sorted."""
+
+    def remove_volume(self, app: str, name: str) -> None:
+        """Remove one with all that is in it. Gone already is fine; Conflict while an instance may use it."""
+
     def wait_for_exit(self, timeout: float) -> bool:
         """Block until an instance ends (True), or `timeout` seconds are over or wake() was called (False)."""
 

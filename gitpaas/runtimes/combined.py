@@ -61,6 +61,13 @@ class CombinedRuntime:
         self._host.forget(app)
         self._docker.forget(app)
 
+    def volumes(self, app: str) -> list[str]:
+        return sorted({*self._host.volumes(app), *self._docker.volumes(app)})
+
+    def remove_volume(self, app: str, name: str) -> None:
+        self._docker.remove_volume(app, name)  # first, since this one may refuse
+        self._host.remove_volume(app, name)
+
     def wait_for_exit(self, timeout: float) -> bool:
         """The host's runtime waits for both: a thread of ours wakes it when something in the engine has ended."""
         if self._watcher is None:

@@ -89,6 +89,13 @@ class HostRuntime:
     def forget(self, app: str) -> None:
         shell.remove(self._config.home / "volumes" / app)
 
+    def volumes(self, app: str) -> list[str]:
+        folder = self._config.home / "volumes" / app
+        return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+    def remove_volume(self, app: str, name: str) -> None:
+        shell.remove(self._config.volume(app, name))
+
     def wait_for_exit(self, timeout: float) -> bool:
         """Block until an instance ends: True. False when `timeout` seconds are over or somebody called wake().
 

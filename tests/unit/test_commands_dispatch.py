@@ -15,8 +15,20 @@ from gitpaas.config import Config
 from gitpaas.output import Console
 from gitpaas.values import ROLES, Actor, Role
 
-SECRET_FREE = {"apps", "apps:info", "config", "ps", "logs", "builds", "builds:output", "releases", "open", "events"}
-ADMINS_ONLY = {"apps:destroy", "keys", "keys:add", "keys:remove", "toolchain", "toolchain:check"}
+SECRET_FREE = {
+    "apps",
+    "apps:info",
+    "config",
+    "ps",
+    "logs",
+    "builds",
+    "builds:output",
+    "releases",
+    "open",
+    "events",
+    "storage",
+}
+ADMINS_ONLY = {"apps:destroy", "storage:destroy", "keys", "keys:add", "keys:remove", "toolchain", "toolchain:check"}
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -66,7 +78,7 @@ def test_whatever_lists_or_shows_speaks_json(one: Command) -> None:
     speaks = any("--format" in param.opts for param in one.params)
     changes_things = {
         "create", "destroy", "set", "unset", "add", "remove", "restart", "scale", "stop", "start", "rebuild", "on",
-        "off", "rollback", "init", "serve", "service", "receive", "install",
+        "off", "rollback", "mount", "unmount", "init", "serve", "service", "receive", "install",
     }  # fmt: skip
 
     assert speaks is (str(one.name).rpartition(":")[2] not in changes_things)
@@ -235,6 +247,13 @@ def test_a_reader_who_left_is_no_error(operator: Caller) -> None:
 
 def _harmless_arguments(one: Command) -> list[str]:
     """A call that cannot reach anything: the app does not exist, other arguments are made up."""
-    given = {"app": "no-such-app", "pairs": "A=b", "quantities": "web=1", "name": "NAME", "names": "NAME"}
+    given = {
+        "app": "no-such-app",
+        "pairs": "A=b",
+        "quantities": "web=1",
+        "name": "NAME",
+        "names": "NAME",
+        "mount": "data:/data",
+    }
     needed = [given[str(param.name)] for param in one.params if isinstance(param, click.Argument) and param.required]
     return [str(one.name), *needed]

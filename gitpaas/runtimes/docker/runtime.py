@@ -101,7 +101,13 @@ class DockerRuntime:
 
     def forget(self, app: str) -> None:
         Networks(self._engine, self._config).forget(app)
-        volumes.remove(self._engine, app)
+        volumes.remove_all(self._engine, app)
+
+    def volumes(self, app: str) -> list[str]:
+        return volumes.names(self._engine, app)
+
+    def remove_volume(self, app: str, name: str) -> None:
+        volumes.remove(self._engine, app, name)
 
     def wait_for_exit(self, timeout: float) -> bool:
         return self._exits.wait(timeout)
