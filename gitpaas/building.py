@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
-from pathlib import Path
 
-from gitpaas import appjson, apps, queue, releases, source
+from gitpaas import appjson, apps, choosing, options, queue, releases, shell, source
 from gitpaas.appjson import AppJson
 from gitpaas.artifacts.room import require_room
-from gitpaas.builders import Builder
-from gitpaas.builders.slug import nothing_found
 from gitpaas.config import git_environment
 from gitpaas.errors import BuildFailed
 from gitpaas.output import Output
 from gitpaas.platform import Platform
 from gitpaas.store import App, Build
-from gitpaas.values import Artifact, BuildRequest, Detection, Env, Limits
+from gitpaas.values import Artifact, BuildRequest, Env, Limits
 
 
 def build_artifact(platform: Platform, app: App, build: Build, out: Output) -> Artifact:
-    """The commit's tree, understood and built by the first builder that knows what it is."""
+    """The commit's tree, or the directory of it that is the app, as a builder makes it."""
     require_room(platform.config, images="image" in platform.artifacts)
     queue.advance(build, "building")
     request = _request(platform, app, build)
     repository = platform.config.repository(app.name)
     git_env = {**platform.config.build_environment(), "PATH": git_environment()["PATH"]}
-    source.export(repository, build.commit, request.tree, env=git_env, warn=out.warn)
+    source.export(repository, build.commit, request.tree, root=request.options.root, env=git_env, warn=out.warn)
     manifest = appjson.read(request.tree)
     if app.release is None:
         _take_up_config(platform, app, manifest, out)
         request = replace(request, env=_environment(platform, app))
     apps.hand_over(request.tree, request.uid)
-    builder, detection = _detect(platform, request.tree)
-    build.label = detection.label
-    out.step(f"{detection.label} app detected")
-    artifact = builder.build(request, out)
+    builder, detection = choosing.choose(platform, request)
+    build.builder, build.label = builder.name, detection.label if detection else ""
+    if detection:
+        out.step(f"{detection.label} app detected")
+    artifact = choosing.build(platform, builder, request, out)
+    build.label, build.details = artifact.label, json.dumps(dict(artifact.details))
+    if artifact.kind != "slug":
+        shell.remove(request.tree)  # all that the app needs is in the image
     return replace(artifact, health=manifest.health, formation=manifest.formation)
 
 
@@ -76,12 +78,6 @@ def _request(platform: Platform, app: App, build: Build) -> BuildRequest:
         uid=user,
         timeout=config.build_timeout,
         limits=Limits(memory=config.build_memory),
+        options=options.of_builds(app),
+        previous=releases.artifact(live).details if (live := releases.live(app)) else {},
     )
-
-
-def _detect(platform: Platform, tree: Path) -> tuple[Builder, Detection]:
-    """The first builder that understands the tree."""
-    for builder in platform.builders:
-        if detection := builder.detect(tree):
-            return builder, detection
-    raise nothing_found(tree)

@@ -37,14 +37,14 @@ def deploy(platform: Platform, build: Build, out: Output) -> Release:
 
 
 def rollback(platform: Platform, app: App, number: int | None, actor: Actor, out: Output) -> Release:
-    """A new release that copies an older one: its slug and its config vars, without a build."""
+    """A new release that copies an older one: its artifact and its config vars, without a build."""
     with rollout.change(platform, app) as app:
         older = releases.find(app, number) if number else releases.before(app)
         if older.status != "live":
             raise UsageError(f"v{older.number} never went live.", f"Choose another: ssh paas releases {app.name}")
         if not releases.is_kept(platform, older):
-            hint = f"Push its commit again: {older.commit[:12]}"
-            raise NotFound(f"The slug of v{older.number} is no longer kept.", hint)
+            kind, hint = releases.artifact(older).kind, f"Push its commit again: {older.commit[:12]}"
+            raise NotFound(f"The {kind} of v{older.number} is no longer kept here.", hint)
         release = releases.copy(platform, app, older, f"Rollback to v{older.number}", actor.name, with_config=True)
         out.step(f"{release.description} ({older.commit[:7]})")
         go_live(platform, app, release, out)

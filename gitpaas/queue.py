@@ -24,6 +24,7 @@ from gitpaas.store import App, Build, Release
 from gitpaas.values import Actor
 
 _POLL = 0.1  # seconds
+_LEARNT = (Build.builder, Build.label, Build.details)  # about the tree, on the way
 _KILLED = "The process that ran this build was killed."
 
 
@@ -102,7 +103,7 @@ def finish(platform: Platform, build: Build, status: str, error: str = "") -> No
     with platform.store.transaction():
         is_news = Build.select().where(Build.id == build.id, Build.finished_at.is_null()).exists()
         build.status, build.error, build.finished_at = status, error, time.time()
-        build.save(only=[Build.status, Build.error, Build.finished_at, Build.release, Build.label])
+        build.save(only=[Build.status, Build.error, Build.finished_at, Build.release, *_LEARNT])
         if is_news:
             _keep_as_event(build)
 
@@ -110,7 +111,7 @@ def finish(platform: Platform, build: Build, status: str, error: str = "") -> No
 def advance(build: Build, status: str) -> None:
     """The next step of a build that has its turn."""
     build.status, build.started_at = status, build.started_at or time.time()
-    build.save(only=[Build.status, Build.started_at, Build.label])
+    build.save(only=[Build.status, Build.started_at, *_LEARNT])
 
 
 def publish(platform: Platform, build: Build, release: Release) -> None:

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 
-from gitpaas import apps
+from gitpaas import apps, options
 from gitpaas.errors import BuildFailed, CommandFailed, NotFound
 from gitpaas.output import Output
 from gitpaas.platform import Platform
 from gitpaas.store import App, Build, ConfigVar, Formation, Release, Volume
-from gitpaas.values import Artifact, HealthCheck, InstanceSpec, Mount, RunOptions, Secret, VolumeMount
+from gitpaas.values import Artifact, HealthCheck, InstanceSpec, Mount, Secret, VolumeMount
 
 RELEASE_PHASE = "release"  # the process type that runs once before the switch, and never as an instance
 
@@ -61,7 +61,7 @@ def bring_up_to_date(platform: Platform, app: App, release: Release) -> None:
 
 
 def run_release_phase(platform: Platform, app: App, release: Release, out: Output) -> None:
-    """Run the Procfile's `release:` once, with the new release's own slug and config. BuildFailed unless it exits 0."""
+    """Run the Procfile's `release:` once, as the new release's instances will run. BuildFailed unless it exits 0."""
     if RELEASE_PHASE not in artifact(release).processes:
         return
     one_off = spec(platform, app, release, RELEASE_PHASE, 1)
@@ -83,7 +83,8 @@ def run_release_phase(platform: Platform, app: App, release: Release, out: Outpu
 def make_live(platform: Platform, app: App, release: Release) -> None:
     """The one moment the intent changes: from here on, reconcile works towards this release."""
     made = artifact(release)
-    platform.artifacts[made.kind].tag(app.name, release.number, made)
+    if artifacts := platform.artifacts.get(made.kind):
+        artifacts.tag(app.name, release.number, made)
     with platform.store.transaction():
         App.update(release=release.number).where(App.id == app.id).execute()
         Release.update(status="live").where(Release.id == release.id).execute()
@@ -257,7 +258,7 @@ def spec(platform: Platform, app: App, release: Release, process: str, number: i
         listens=process == "web",
         restarts=restarts,
         volumes=tuple(VolumeMount(row.name, row.target) for row in Volume.select().where(Volume.app == app)),
-        options=RunOptions(**json.loads(app.run_options)),
+        options=options.of_instances(app),
     )
 
 

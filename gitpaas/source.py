@@ -33,6 +33,7 @@ _PLAIN_GIT = {
     "GIT_TERMINAL_PROMPT": "0",
     "LC_ALL": "C",
 }
+_NO_DIRECTORY = {0o120000: "a link", 0o160000: "a submodule"}  # by git's mode
 _DEFAULT_ENV = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
 
 
@@ -43,7 +44,8 @@ class Entry:
     mode: int
     kind: bytes  # blob, tree or commit
     oid: str
-    path: bytes
+    path: bytes  # in the commit
+    place: bytes  # below the directory it is written to
 
 
 @dataclass(frozen=True)
@@ -61,21 +63,23 @@ def export(
     commit: str,
     target: Path,
     *,
+    root: str | None = None,
     env: Mapping[str, str] | None = None,
     warn: Callable[[str], None] = lambda _: None,
     protocols: Sequence[str] = submodules.PROTOCOLS,
 ) -> None:
     """Write `commit` into `target`, an existing empty directory. BuildFailed for what the commit itself forbids.
 
+    `root`: the directory of the commit that is written, and nothing beside it; a relative path without `..`.
     `env`: PATH, and what reaches submodules (proxies, certificates). `warn` is told what is not as it seems.
     `protocols`: the ones that submodules may be fetched by.
     """
     context = Context({**_DEFAULT_ENV, **(env or {}), **_PLAIN_GIT}, warn, protocols)
-    _export(repository, commit, target, context)
-
-
-def _export(repository: Path, commit: str, target: Path, context: Context) -> None:
     entries = _wanted(repository, commit, context.env)
+    _export(repository, commit, _below(root, entries) if root else entries, target, context)
+
+
+def _export(repository: Path, commit: str, entries: Sequence[Entry], target: Path, context: Context) -> None:
     directories = [entry for entry in entries if entry.kind == b"tree"]
     files = [entry for entry in entries if entry.kind == b"blob" and entry.mode != 0o120000]
     links = [entry for entry in entries if entry.mode == 0o120000]
@@ -83,7 +87,7 @@ def _export(repository: Path, commit: str, target: Path, context: Context) -> No
     root = os.fsencode(target) + b"/"
     try:
         for entry in (*directories, *modules):
-            os.mkdir(root + entry.path, 0o755)  # noqa: PTH102  (bytes: a name need not be UTF-8)
+            os.mkdir(root + entry.place, 0o755)  # noqa: PTH102  (bytes: a name need not be UTF-8)
         _write_files(repository, files, root, context)
         _export_submodules(repository, commit, modules, target, context)
         # Last: as long as anything is written, no link is there that a path could lead through.
@@ -107,6 +111,21 @@ def _wanted(repository: Path, commit: str, env: Mapping[str, str]) -> list[Entry
     return kept
 
 
+def _below(root: str, entries: Sequence[Entry]) -> list[Entry]:
+    """Those below the directory `root`, in its own terms."""
+    path = os.fsencode(root)
+    found = next((entry for entry in entries if entry.path == path), None)
+    if found is None or found.kind != b"tree":
+        what = "nothing" if found is None else _NO_DIRECTORY.get(found.mode, "a file")
+        raise BuildFailed(
+            f"The app's root is {root}, and that is {what} in this commit",
+            step="root",
+            hint="It must be a directory of the repository itself. Choose another with builds:set root=DIRECTORY.",
+        )
+    above = path + b"/"
+    return [replace(entry, place=entry.path[len(above) :]) for entry in entries if entry.path.startswith(above)]
+
+
 def _entries(repository: Path, commit: str, env: Mapping[str, str]) -> Iterator[Entry]:
     argv = _git(repository, "ls-tree", "-r", "-t", "-z", "--full-tree", commit)
     with _reading(argv, env) as stdout:
@@ -116,7 +135,7 @@ def _entries(repository: Path, commit: str, env: Mapping[str, str]) -> Iterator[
             head, path = line.split(b"\t", 1)
             mode, kind, oid = head.split(b" ")
             _check_path(path)
-            yield Entry(int(mode, 8), kind, oid.decode(), path)
+            yield Entry(int(mode, 8), kind, oid.decode(), path, path)
 
 
 def _records(stdout: IO[bytes]) -> Iterator[bytes]:
@@ -151,7 +170,7 @@ def _write_files(repository: Path, files: list[Entry], root: bytes, context: Con
     with _blobs(repository, files, context.env) as blobs:
         for entry in files:
             fd = os.open(
-                root + entry.path,
+                root + entry.place,
                 os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC,
                 0o755 if entry.mode & 0o111 else 0o644,
             )
@@ -172,7 +191,7 @@ def _write_links(repository: Path, links: list[Entry], root: bytes, context: Con
             to = b"".join(blobs.next())
             if not to or b"\0" in to:
                 raise BuildFailed(f"The link {_name(entry.path)} points at nothing", step="export")
-            os.symlink(to, root + entry.path)  # noqa: PTH211
+            os.symlink(to, root + entry.place)  # noqa: PTH211
 
 
 def _export_submodules(repository: Path, commit: str, modules: list[Entry], target: Path, context: Context) -> None:
@@ -185,7 +204,8 @@ def _export_submodules(repository: Path, commit: str, modules: list[Entry], targ
     for entry in modules:
         with tempfile.TemporaryDirectory(prefix="gitpaas-") as scratch:
             fetched = git.fetch(_name(entry.path), urls, entry.oid, Path(scratch))
-            _export(fetched, entry.oid, target / os.fsdecode(entry.path), replace(context, depth=context.depth + 1))
+            within, deeper = target / os.fsdecode(entry.place), replace(context, depth=context.depth + 1)
+            _export(fetched, entry.oid, _wanted(fetched, entry.oid, context.env), within, deeper)
 
 
 class _Blobs:

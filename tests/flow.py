@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from fakes import CopyingBuilder, FolderImages, UnpackingRuntime
 from instances import until
 
 from gitpaas import apps, platform, receive, repository, store
@@ -79,15 +80,27 @@ class Flow:
     def commit(self, procfile: str = WEB, parent: str | None = None, **files: str) -> str:
         """A commit on `parent` (main): a web server of a few lines, and `files` (first_py: run before it listens)."""
         path = self.config.repository("hello")
-        entries = []
-        for name, text in {"Procfile": procfile, "serve.txt": SERVER, **files}.items():
-            blob = repository.git(path, "hash-object", "-w", "--stdin", stdin=textwrap.dedent(text).encode()).strip()
-            entries.append(f"100644 blob {blob}\t{name.replace('_', '.')}\n")
-        tree = repository.git(path, "mktree", stdin="".join(sorted(entries)).encode()).strip()
+        tree = self._tree({"Procfile": procfile, "serve.txt": SERVER, **files})
         base = parent or self.ref(MAIN)
         parents = ["-p", base] if base else []
         who = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
         return repository.git(path, *who, "commit-tree", tree, *parents, "-m", "change").strip()
+
+    def _tree(self, files: Mapping[str, str]) -> str:
+        """A tree object; `web/Procfile` is in a tree of its own, and a text `-> there` makes a link."""
+        path, entries = self.config.repository("hello"), []
+        folders = {name.partition("/")[0] for name in files if "/" in name}
+        for folder in folders:
+            inside = {
+                name.removeprefix(f"{folder}/"): text for name, text in files.items() if name.startswith(f"{folder}/")
+            }
+            entries.append(f"040000 tree {self._tree(inside)}\t{folder}\n")
+        for name, text in files.items():
+            if "/" not in name:
+                mode, text = ("120000", text[3:]) if text.startswith("-> ") else ("100644", textwrap.dedent(text))
+                blob = repository.git(path, "hash-object", "-w", "--stdin", stdin=text.encode()).strip()
+                entries.append(f"{mode} blob {blob}\t{name.replace('_', '.')}\n")
+        return repository.git(path, "mktree", stdin="".join(sorted(entries)).encode()).strip()
 
     def push(self, commit: str, actor: Actor = ALICE, lines: Lines | None = None) -> int:
         return receive.receive(self.platform, self.pushed(commit, actor), lines or self.lines)
@@ -152,6 +165,29 @@ class Flow:
             path=sys.path, environ=dict(self.config.environ), code=textwrap.indent(textwrap.dedent(code), "    ")
         )
         return subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, text=True, start_new_session=True)
+
+
+@dataclass
+class Images:
+    """What a server with Docker has, without Docker."""
+
+    store: FolderImages
+    dockerfile: CopyingBuilder
+    railpack: CopyingBuilder
+
+
+def with_images(flow: Flow) -> Images:
+    """From now on it is a server that builds and runs images."""
+    store = FolderImages(flow.config.home / "images")
+    made = Images(
+        store, CopyingBuilder("dockerfile", "Dockerfile", store), CopyingBuilder("railpack", "Procfile", store)
+    )
+    before = flow.platform
+    flow.platform = replace(before, runtime=UnpackingRuntime(before.runtime, store))  # type: ignore[arg-type]
+    flow.platform.__dict__["artifacts"] = {**before.artifacts, "image": store}
+    flow.platform.__dict__["builders"] = (made.dockerfile, made.railpack, *before.builders)
+    flow.reconciler = Reconciler(flow.platform, lambda app, text: flow.told.append(text))
+    return made
 
 
 @contextmanager

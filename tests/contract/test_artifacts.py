@@ -1,4 +1,4 @@
-"""What every artifact store promises: slugs on the disk, images in a real engine."""
+"""What every artifact store promises: slugs on the disk, images in a real engine, and the stand-in for these."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import layouts
 import pytest
+from fakes import FolderImages
 
 from gitpaas.artifacts import ArtifactStore, Needed
 from gitpaas.artifacts.images import ImageStore
@@ -57,7 +58,19 @@ def image_shelf(config: Config, tmp_path: Path) -> Shelf:
     return Shelf(ImageStore(config), make)
 
 
-@pytest.fixture(params=[slug_shelf, pytest.param(image_shelf, marks=pytest.mark.needs("docker"))])
+def folder_shelf(config: Config, tmp_path: Path) -> Shelf:
+    images = FolderImages(config.home / "images")
+
+    def make(app: str, build: int) -> Artifact:
+        tree = tmp_path / f"{app}-{build}"
+        tree.mkdir(parents=True)
+        (tree / "app.txt").write_text(f"{app} {build}")
+        return Artifact("image", images.load(tree, app, build), "test", "Test", {})
+
+    return Shelf(images, make)
+
+
+@pytest.fixture(params=[slug_shelf, folder_shelf, pytest.param(image_shelf, marks=pytest.mark.needs("docker"))])
 def put_up(request: pytest.FixtureRequest, config: Config, tmp_path: Path) -> Iterator[Callable[[str], Shelf]]:
     """Make the shelf of a server; each name is a server of its own."""
     shelves: dict[str, Shelf] = {}

@@ -377,3 +377,29 @@ def test_relative_addresses_resolve_as_gits_own(origin: str, url: str, resolved:
     from gitpaas.submodules import _resolved
 
     assert _resolved(origin, url) == resolved
+
+
+def test_only_a_directory_of_the_commit(tmp_path: Path, target: Path) -> None:
+    repo = tmp_path / "repo"
+    files = {"web/a.txt": "a", "web/deep/b.txt": "b", "web/skip.txt": "", "website/c.txt": "c", "top.txt": ""}
+    commit(repo, {**files, ".gitattributes": "skip.txt export-ignore\n"})
+    (repo / "web" / "link").symlink_to("../top.txt")
+    oid = commit(repo, {})
+
+    source.export(repo / ".git", oid, target, root="web")
+
+    assert written(target) == {"a.txt", "deep/b.txt", "link"}
+    assert (target / "link").readlink() == Path("../top.txt")
+
+
+@pytest.mark.parametrize(("root", "what"), [("top.txt", "a file"), ("gone", "nothing"), ("there", "a link")])
+def test_a_root_that_is_no_directory(tmp_path: Path, target: Path, root: str, what: str) -> None:
+    repo = tmp_path / "repo"
+    commit(repo, {"web/a.txt": "a", "top.txt": ""})
+    (repo / "there").symlink_to("web")
+    oid = commit(repo, {})
+
+    with pytest.raises(BuildFailed, match=f"The app's root is {root}, and that is {what} in this commit"):
+        source.export(repo / ".git", oid, target, root=root)
+
+    assert written(target) == set()
