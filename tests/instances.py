@@ -1,13 +1,14 @@
-"""Instances to start in tests: a slug, a spec, and a runtime that leaves nothing behind."""
+"""Instances to start in tests: an artifact, a spec, and a runtime that leaves nothing behind."""
 
 from __future__ import annotations
 
 import os
+import random
 import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,34 +22,36 @@ UID = 58765  # of no app: far above what a test machine has
 MEGABYTE = 1024 * 1024
 PREFIX = Path(sys.executable).resolve().parents[1]
 PYTHON = str(Path(sys.executable).resolve())
+SERVER = """
+import os
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Answer(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write({text!r}.encode())
+
+HTTPServer(("{bind}", int(os.environ["PORT"])), Answer).serve_forever()
+"""
 
 
 @dataclass
-class Host:
-    """A runtime and slugs to start; `uid` None runs them unconfined."""
+class There:
+    """A runtime and what tests start in it. What differs between runtimes is a method of the classes below."""
 
     runtime: Runtime
     config: Config
-    slugs: Path
-    uid: int | None
-
-    def slug(self, name: str = "demo", **files: str) -> Path:
-        path = self.slugs / name
-        path.mkdir(parents=True, exist_ok=True)
-        for file, text in files.items():
-            (path / file.replace("__", ".")).write_text(text)
-        return path
+    uid: int | None = None  # None: the runtime's own choice
 
     def spec(self, command: str, **values: object) -> InstanceSpec:
-        slug = self.slug(str(values.get("app", "demo")))
-        mounts = () if str(PREFIX).startswith("/usr") else (Mount(str(PREFIX), str(PREFIX)),)
         usual = {
             "app": "demo",
             "release": 1,
             "process": "web",
             "number": 1,
             "command": command,
-            "artifact": Artifact("slug", str(slug), "slug", "test", {}, mounts=mounts),
+            "artifact": self.artifact(str(values.get("app", "demo"))),
             "env": {},
             "uid": self.uid,
             "limits": Limits(256 * MEGABYTE, 64, 1024),
@@ -63,11 +66,72 @@ class Host:
         return next(i for i in self.runtime.running() if i.id == instance.id)
 
     def ended(self, instance: Instance) -> Instance:
-        until(lambda: self.now(instance).state == "exited")
+        until(lambda: self.now(instance).state == "exited", timeout=10)
         return self.now(instance)
 
+    def said(self, command: str, **values: object) -> str:
+        """All output of a command that ends by itself, its errors too; nothing of it is left."""
+        instance = self.ended(self.start(command, **values))
+        self.runtime.stop(instance, grace=0)
+        assert instance.log is not None
+        return instance.log.read_text() if instance.log.exists() else ""
+
+    def again(self) -> Runtime:
+        """Another object of the same runtime, as another process would have."""
+        raise NotImplementedError
+
+    def artifact(self, app: str = "demo") -> Artifact:
+        raise NotImplementedError
+
+    def gone(self) -> Artifact:
+        """One that is not there any more."""
+        raise NotImplementedError
+
+    def python(self, code: str) -> str:
+        """A shell command that runs this code."""
+        raise NotImplementedError
+
+    def server(self, text: str) -> str:
+        """A shell command that answers every GET with this text, where the platform expects it."""
+        raise NotImplementedError
+
     def traces(self) -> list[str]:
-        """What of all instances is left on the disk, logs aside."""
+        """What of all instances is left, logs aside."""
+        raise NotImplementedError
+
+
+@dataclass
+class Host(There):
+    """Slugs; `uid` None runs them unconfined."""
+
+    @property
+    def slugs(self) -> Path:
+        return self.config.home / "slugs"
+
+    def slug(self, name: str = "demo", **files: str) -> Path:
+        path = self.slugs / name
+        path.mkdir(parents=True, exist_ok=True)
+        for file, text in files.items():
+            (path / file.replace("__", ".")).write_text(text)
+        return path
+
+    def again(self) -> Runtime:
+        return HostRuntime(self.config)
+
+    def artifact(self, app: str = "demo") -> Artifact:
+        mounts = () if str(PREFIX).startswith("/usr") else (Mount(str(PREFIX), str(PREFIX)),)
+        return Artifact("slug", str(self.slug(app)), "slug", "test", {}, mounts=mounts)
+
+    def gone(self) -> Artifact:
+        return Artifact("slug", str(self.slugs / "gone"), "slug", "", {})
+
+    def python(self, code: str) -> str:
+        return python(code)
+
+    def server(self, text: str) -> str:
+        return python(SERVER.format(bind="127.0.0.1", text=text))
+
+    def traces(self) -> list[str]:
         folders = (self.config.run / "instances", self.config.run / "scratch")
         return [str(path) for folder in folders if folder.exists() for path in folder.iterdir()]
 
@@ -76,13 +140,17 @@ class Host:
 def host(config: Config, uid: int | None) -> Iterator[Host]:
     """Whatever the test leaves running is stopped at its end, and that must leave no trace."""
     config.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    made = Host(HostRuntime(config), config, config.home / "slugs", uid)
+    made = Host(HostRuntime(config), config, uid)
     try:
         yield made
     finally:
-        for instance in made.runtime.running():
-            made.runtime.stop(instance, grace=0)
+        stop_all(made)
     assert made.traces() == []
+
+
+def stop_all(there: There) -> None:
+    for instance in there.runtime.running():
+        there.runtime.stop(instance, grace=0)
 
 
 def python(code: str) -> str:
@@ -94,8 +162,12 @@ def output(instance: Instance, wanted: str = "", timeout: float = 5) -> str:
     """The instance's log so far, once `wanted` is in it."""
     assert instance.log is not None
     log = instance.log
-    until(lambda: wanted in log.read_text(), timeout=timeout, told=lambda: log.read_text())
-    return log.read_text()
+
+    def text() -> str:
+        return log.read_text() if log.exists() else ""
+
+    until(lambda: wanted in text(), timeout=timeout, told=text)
+    return text()
 
 
 def until(condition: Callable[[], object], timeout: float = 5, told: Callable[[], object] = lambda: "") -> None:
@@ -103,6 +175,26 @@ def until(condition: Callable[[], object], timeout: float = 5, told: Callable[[]
     while not condition():
         assert time.monotonic() < deadline, f"still not so after {timeout} s: {told()}"
         time.sleep(0.01)
+
+
+class Sleeper:
+    """A command that sleeps, and whether any process of this machine still does."""
+
+    def __init__(self) -> None:
+        self._seconds = f"60.{random.randrange(10**9, 10**10)}"
+
+    def __str__(self) -> str:
+        return f"sleep {self._seconds}"
+
+    @property
+    def is_alive(self) -> bool:
+        return any(_is_alive(path, self._seconds) for path in Path("/proc").glob("[0-9]*/cmdline"))
+
+
+def _is_alive(cmdline: Path, argument: str) -> bool:
+    with suppress(OSError):
+        return cmdline.read_bytes() == f"sleep\0{argument}\0".encode()
+    return False
 
 
 def is_alive(pid: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -29,7 +30,9 @@ class Engine:
         """The low-level client. It speaks the newest version that both sides know."""
         from docker import APIClient
 
-        return APIClient(base_url=self.address, version="auto", timeout=int(self._timeout), max_pool_size=_CONNECTIONS)
+        api = APIClient(base_url=self.address, version="auto", timeout=int(self._timeout), max_pool_size=_CONNECTIONS)
+        weakref.finalize(self, api.close)
+        return api
 
     @property
     def address(self) -> str:

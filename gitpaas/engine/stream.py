@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
+import weakref
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
@@ -37,6 +38,7 @@ class Stream:
             self._socket = connect(address)
         except (OSError, ValueError) as error:
             raise silence(doing, address) from error
+        weakref.finalize(self, self._socket.close)
         try:
             self._socket.settimeout(_PATIENCE)
             self._socket.sendall(_request(method, path, query or {}, body))

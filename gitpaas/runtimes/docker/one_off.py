@@ -18,12 +18,13 @@ _PARTIAL = 0.2  # seconds until a line without its end is shown all the same
 
 def run(engine: Engine, starter: Starter, spec: InstanceSpec, on_line: Callable[[str], None], timeout: float) -> int:
     """CommandFailed after `timeout` seconds."""
-    lines, deadline = Lines(on_line), time.monotonic() + timeout
+    lines = Lines(on_line)
     with ExitStack() as stack:
         streams: list[Stream] = []
         attach = lambda name: streams.append(stack.enter_context(_attached(engine, name)))  # noqa: E731
         started = stack.enter_context(starter.started(spec, one_off=True, before=attach))
         stack.callback(starter.remove, started.name)
+        deadline = time.monotonic() + timeout
         in_time = _pump(streams[-1], lines, deadline)
         lines.finish()
         code = _exit_code(engine, started.name, deadline) if in_time else None
