@@ -45,10 +45,10 @@ class Step:
     name: str
     error: str = ""
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=_TAIL))
-    _partial: str = ""
-    _taken: float = 0.0  # seconds, without the last stretch of those that start several times
-    _began: str | None = None
-    _shown: bool = False
+    partial: str = ""  # of a line
+    taken: float = 0.0  # seconds, all stretches of those that start several times
+    started: bool = False
+    shown: bool = False
 
     @property
     def label(self) -> str:
@@ -69,7 +69,7 @@ class Progress:
         self._clock = clock
         self._steps: dict[str, Step] = {}
         self._awaited: list[Step] = []  # sources that may yet start again: done when a step uses them
-        self._current: Step | None = None
+        self.current: Step | None = None  # whose lines come last
         self._spoke = clock()
         self._left = _MOST
         self._advice: dict[str, None] = {}
@@ -93,24 +93,19 @@ class Progress:
     def finish(self) -> None:
         """Show what is still held back."""
         for step in self._steps.values():
-            if step._partial:
-                self._line(step, step._partial)
-                step._partial = ""
-        for step in self._awaited:
-            self._done(step)
-        self._awaited.clear()
+            self._flush(step)
         for text in list(self._advice)[:_ADVICE]:
             self._out.detail(f"Advice: {text}")
 
     def _step(self, vertex: dict[str, Any]) -> None:
-        step = self._steps.setdefault(vertex["digest"], Step(_readable(vertex["name"])))
-        if vertex.get("cached") and not step._shown:
+        step = self._steps.setdefault(vertex["digest"], Step(_readable(vertex.get("name", ""))))
+        if vertex.get("cached") and not step.shown:
             self._show(step, " CACHED")
-        elif vertex.get("started") and step._began is None:
+        elif vertex.get("started") and not step.started:
+            step.started = True
             self._start(step, [self._steps[key] for key in vertex.get("inputs") or () if key in self._steps])
-        if vertex.get("started"):
-            step._began = vertex["started"]
         if vertex.get("error"):
+            self._flush(step)
             self._fail(step, vertex["error"])
         elif vertex.get("completed"):
             self._complete(step, vertex)
@@ -123,13 +118,14 @@ class Progress:
         self._show(step, "")
 
     def _show(self, step: Step, suffix: str) -> None:
-        step._shown = True
+        step.shown = True
         if not step.is_internal:
             self._out.detail(step.name + suffix)
-            self._current = step
+            self.current = step
 
     def _complete(self, step: Step, vertex: dict[str, Any]) -> None:
-        step._taken += _between(vertex.get("started"), vertex["completed"])
+        self._flush(step)
+        step.taken += _between(vertex.get("started"), vertex["completed"])
         if vertex.get("inputs") or step.is_internal:
             self._done(step)
         elif step not in self._awaited:
@@ -137,11 +133,11 @@ class Progress:
 
     def _done(self, step: Step) -> None:
         if step.is_internal:
-            if step._taken >= _SLOW:
-                self._out.detail(f"{step.name.removeprefix('[internal] ')}: {seconds(step._taken)}")
-        elif step._taken >= _SHOWN:
-            self._out.detail(f"{step.label} done in {seconds(step._taken)}")
-        step._taken = 0.0
+            if step.taken >= _SLOW:
+                self._out.detail(f"{step.name.removeprefix('[internal] ')}: {seconds(step.taken)}")
+        elif step.taken >= _SHOWN:
+            self._out.detail(f"{step.label} done in {seconds(step.taken)}")
+        step.taken = 0.0
 
     def _fail(self, step: Step, error: str) -> None:
         step.error = error
@@ -161,9 +157,14 @@ class Progress:
         step = self._steps.get(log.get("vertex", ""))
         if step is None:
             return
-        *whole, step._partial = (step._partial + _decoded(log.get("data"))).split("\n")
+        *whole, step.partial = (step.partial + _decoded(log.get("data"))).split("\n")
         for line in whole:
             self._line(step, line)
+
+    def _flush(self, step: Step) -> None:
+        if step.partial:
+            partial, step.partial = step.partial, ""
+            self._line(step, partial)
 
     def _line(self, step: Step, line: str) -> None:
         line = line.rstrip("\r").rpartition("\r")[2]  # of a progress bar the last state
@@ -173,8 +174,8 @@ class Progress:
             if self._left + len(line) + 1 >= 0:
                 self._out.detail("... the rest is left out: it is more than anybody would read ...")
             return
-        if self._current is not step:
-            self._current = step
+        if self.current is not step:
+            self.current = step
             self._out.detail(f"{step.label} ...")
         self._spoke = self._clock()
         self._out.detail(f"  {line}")

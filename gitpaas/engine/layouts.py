@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gitpaas.engine.ask import ask
 from gitpaas.engine.client import Engine
 from gitpaas.engine.images import Images
 from gitpaas.errors import EngineFailed
@@ -23,6 +24,7 @@ from gitpaas.errors import EngineFailed
 _PIECE = 1024 * 1024
 _BLOCK = 512  # of a tar
 _LIKELY = 3  # of the newest images: a build shares its layers with one of these or with none
+_EMPTY = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"  # of a step that changes nothing
 _BLOBS = "gitpaas.layers"  # label: under which hashes the layout had the layers, "" where that is the diff id itself
 
 Chain = tuple[str, ...]  # the diff ids of a layer and of all below it
@@ -40,34 +42,37 @@ class _Layer:
 
 
 class Layouts:
-    """From a directory that BuildKit has written into the engine."""
+    """From a directory that BuildKit has written into the engine. One object for each build."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._images = Images(engine)
+        self._wanted: set[str] = {_EMPTY}  # blobs that no file stands in for: they turn up on top of anything
 
     def prepare(self, layout: Path, app: str) -> None:
         """Put stand-ins into an empty directory for what the engine has of the app's last images."""
         folder = layout / "blobs" / "sha256"
         folder.mkdir(parents=True)
-        for blob in self._there(app).values():
+        for blob in set(self._there(app).values()) - self._wanted:
             _path(layout, blob).touch()
 
     def load(self, layout: Path, name: str, labels: Mapping[str, str]) -> str | None:
         """The id of the image in the engine, with this name and these labels (gitpaas.app among them).
 
-        None when a layer is needed that has only a stand-in: fill an empty directory that was not prepared, and try
-        again. EngineFailed when the engine does not take what is complete."""
+        None when a layer is needed that has only a stand-in: prepare an empty directory again, in which these have
+        none, and have it filled. EngineFailed when the engine does not take what is complete."""
         manifest, config = _read(layout)
         layers = _layers(layout, manifest, config)
         left_out = {layer.blob for layer in layers if not layer.is_there}
-        if left_out and not _all_there(layers, self._there(labels["gitpaas.app"])):
+        if lacking := _lacking(layers, self._there(labels["gitpaas.app"]) if left_out else {}):
+            self._wanted |= lacking
             return None
         archive = _archive(manifest, _labelled(config, layers, labels), [layer for layer in layers if layer.is_there])
         try:
             image = self._images.load(archive)
         except EngineFailed:
             if left_out:  # removed in this very moment; with all layers it can be told what is wrong
+                self._wanted |= left_out
                 return None
             raise
         self._images.tag(image, name)
@@ -75,14 +80,31 @@ class Layouts:
 
     def _there(self, app: str) -> dict[Chain, str]:
         """Layers that the engine surely has, and what a layout calls them."""
-        images = self._images.ours(app) or self._images.ours()
-        newest = sorted(images, key=lambda image: image.build, reverse=True)[:_LIKELY]
+        newest = sorted(self._listed(app=app) or self._listed(), key=_build, reverse=True)[:_LIKELY]
         there: dict[Chain, str] = {}
         for image in newest:
-            diffs, blobs = self._images.layers(image.id), image.labels.get(_BLOBS, "").split(",")
+            diffs, blobs = self._layers(image["Id"]), image["Labels"].get(_BLOBS, "").split(",")
             blobs += [""] * (len(diffs) - len(blobs))
             there |= {diffs[: n + 1]: blob or diff for n, (diff, blob) in enumerate(zip(diffs, blobs, strict=False))}
         return there
+
+    def _listed(self, **labels: str) -> list[dict[str, Any]]:
+        query = {"filters": json.dumps(self._engine.filters(**labels))}
+        return list(ask(self._engine, "/images/json", query) or ())
+
+    def _layers(self, image: str) -> tuple[str, ...]:
+        """Diff ids; none of an image that is gone by now."""
+        try:
+            return tuple(ask(self._engine, f"/images/{image}/json")["RootFS"].get("Layers") or ())
+        except EngineFailed as error:
+            if error.status != 404:
+                raise
+            return ()
+
+
+def _build(image: Mapping[str, Any]) -> int:
+    number = image["Labels"].get("gitpaas.build", "")
+    return int(number) if number.isdigit() else 0
 
 
 def _read(layout: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -98,8 +120,9 @@ def _layers(layout: Path, manifest: Mapping[str, Any], config: Mapping[str, Any]
     return [_Layer(diffs[: n + 1], blob, _path(layout, blob)) for n, blob in enumerate(blobs)]
 
 
-def _all_there(layers: Collection[_Layer], there: Mapping[Chain, str]) -> bool:
-    return all(layer.is_there or there.get(layer.chain) == layer.blob for layer in layers)
+def _lacking(layers: Collection[_Layer], there: Mapping[Chain, str]) -> set[str]:
+    """Blobs of neither the directory nor, on top of the same layers, the engine."""
+    return {layer.blob for layer in layers if not layer.is_there and there.get(layer.chain) != layer.blob}
 
 
 def _labelled(config: Mapping[str, Any], layers: Collection[_Layer], labels: Mapping[str, str]) -> dict[str, Any]:
