@@ -33,7 +33,7 @@ def build_artifact(platform: Platform, app: App, build: Build, out: Output) -> A
     builder, detection = choosing.choose(platform, request)
     build.builder, build.label = builder.name, detection.label if detection else ""
     if detection:
-        out.step(f"{detection.label} app detected")
+        out.step(f"{detection.label} app detected{f' ({detection.by})' if detection.by else ''}")
     artifact = choosing.build(platform, builder, request, out)
     build.label, build.details = artifact.label, json.dumps(dict(artifact.details))
     if artifact.kind != "slug":

@@ -150,10 +150,11 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class Detection:
-    """A builder understands the tree: `label` is shown to the user ("Python 3.11, requirements.txt")."""
+    """A builder understands the tree: `label` is shown to the user ("Python"), and after it `by` ("Railpack 0.23")."""
 
     builder: str
     label: str
+    by: str = ""
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ class RailpackBuilder:
 
     def detect(self, tree: Path) -> Detection | None:
         label = railpack_look.look(tree)
-        return Detection(self.name, label) if label else None
+        return Detection(self.name, label, by=_by(_pinned())) if label else None
 
     def build(self, request: BuildRequest, out: Output) -> Artifact:
         written = procfile.read(request.tree) or {}
@@ -62,7 +62,7 @@ class RailpackBuilder:
             kind="image",
             reference=image,
             builder=self.name,
-            label=f"{analysis.label or railpack_look.look(request.tree)} (Railpack {_short(_version(analysis))})",
+            label=f"{analysis.label or railpack_look.look(request.tree)} ({_by(_version(analysis))})",
             processes=_processes(written, analysis.start),
             size=Images(Engine(self._config)).inspect(image).size,
             details=analysis.details | {"Railpack": _version(analysis)},
@@ -142,8 +142,12 @@ def _with_caches(step: Mapping[str, Any], unwanted: set[str]) -> dict[str, Any]:
 def _version(analysis: Analysis) -> str:
     """Of the Railpack that made the plan, for the frontend must be the same; one built by hand may call itself dev."""
     numbered = re.fullmatch(r"v?(\d+\.\d+\.\d+)", analysis.version)
-    return numbered[1] if numbered else shipped().tools["railpack"].version
+    return numbered[1] if numbered else _pinned()
 
 
-def _short(version: str) -> str:
-    return version.rpartition(".")[0]
+def _pinned() -> str:
+    return shipped().tools["railpack"].version
+
+
+def _by(version: str) -> str:
+    return f"Railpack {version.rpartition('.')[0]}"

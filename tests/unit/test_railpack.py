@@ -17,7 +17,7 @@ from gitpaas.builders.railpack_secrets import fingerprint, for_steps
 from gitpaas.config import Config
 from gitpaas.errors import BuildFailed, ToolFailed
 from gitpaas.output import Output
-from gitpaas.values import BuildRequest, Secret
+from gitpaas.values import BuildRequest, Detection, Secret
 
 
 def request(tree: Path, env: Mapping[str, str | Secret] | None = None, app: str = "hello") -> BuildRequest:
@@ -65,6 +65,12 @@ def test_a_tree_is_called_what_railpack_will_take_it_for(
     tmp_path: Path, files: Mapping[str, str], label: str | None
 ) -> None:
     assert look(plant(tmp_path, files)) == label
+
+
+def test_a_push_says_that_railpack_will_build_it(config: Config, tmp_path: Path) -> None:
+    detection = RailpackBuilder(config).detect(plant(tmp_path, {"main.py": ""}))
+
+    assert detection == Detection("railpack", "Python", by="Railpack 0.23")
 
 
 def test_a_tree_that_nothing_explains_is_refused_before_any_tool_is_fetched(config: Config, tmp_path: Path) -> None:
