@@ -18,6 +18,7 @@ from gitpaas.commands import (
     open,  # noqa: A004
     ps,
     receive,
+    registry,
     releases,
     service,
     storage,
@@ -62,5 +63,6 @@ COMMANDS: tuple[Command, ...] = (
     *machine.COMMANDS,
     *service.COMMANDS,
     *toolchain.COMMANDS,
+    *registry.COMMANDS,
     *receive.COMMANDS,
 )

@@ -16,19 +16,12 @@ from gitpaas.output import Console
 from gitpaas.values import ROLES, Actor, Role
 
 SECRET_FREE = {
-    "apps",
-    "apps:info",
-    "config",
-    "ps",
-    "logs",
-    "builds",
-    "builds:output",
-    "releases",
-    "open",
-    "events",
-    "storage",
-}
-ADMINS_ONLY = {"apps:destroy", "storage:destroy", "keys", "keys:add", "keys:remove", "toolchain", "toolchain:check"}
+    "apps", "apps:info", "config", "ps", "logs", "builds", "builds:output", "releases", "open", "events", "storage",
+}  # fmt: skip
+ADMINS_ONLY = {
+    "apps:destroy", "storage:destroy", "keys", "keys:add", "keys:remove", "toolchain", "toolchain:check",
+    "registry", "registry:login", "registry:logout",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -78,7 +71,7 @@ def test_whatever_lists_or_shows_speaks_json(one: Command) -> None:
     speaks = any("--format" in param.opts for param in one.params)
     changes_things = {
         "create", "destroy", "set", "unset", "add", "remove", "restart", "scale", "stop", "start", "rebuild", "on",
-        "off", "rollback", "mount", "unmount", "init", "serve", "service", "receive", "install",
+        "off", "rollback", "mount", "unmount", "login", "logout", "init", "serve", "service", "receive", "install",
     }  # fmt: skip
 
     assert speaks is (str(one.name).rpartition(":")[2] not in changes_things)
@@ -254,6 +247,8 @@ def _harmless_arguments(one: Command) -> list[str]:
         "name": "NAME",
         "names": "NAME",
         "mount": "data:/data",
+        "host": "ghcr.io",
+        "user": "alice",
     }
     needed = [given[str(param.name)] for param in one.params if isinstance(param, click.Argument) and param.required]
     return [str(one.name), *needed]
