@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from gitpaas import procfile
 from gitpaas import tree as trees
 from gitpaas.builders import dockerfile_text
-from gitpaas.builders.railpack_secrets import fingerprint
+from gitpaas.builders.fingerprint import fingerprint
 from gitpaas.buildkit import BuildKit, Job
 from gitpaas.config import Config
 from gitpaas.engine import Engine
@@ -68,14 +68,14 @@ def job_for(config: Config, request: BuildRequest, name: str, text: str) -> Job:
         context=request.tree,
         definition=request.tree,
         options={
+            **{f"build-arg:{key}": value for key, value in _arguments(request).items()},
             "filename": name,
             # No step of one app comes out of another's cache, where it could have left a secret of that one's or been
             # put for this one to find: steps of another host name are other steps, and so with directories they cache.
-            "hostname": _host(config, request, secrets, text),
+            "build-arg:BUILDKIT_SANDBOX_HOSTNAME": _host(config, request, secrets, text),
             "build-arg:BUILDKIT_CACHE_MOUNT_NS": request.app,
             **({"cmdline": "dockerfile.v0"} if dockerfile_text.wants_stock_syntax(text) else {}),
             **({"target": request.options.target} if request.options.target else {}),
-            **{f"build-arg:{key}": value for key, value in _arguments(request).items()},
         },
         secrets=secrets,
         timeout=request.timeout,

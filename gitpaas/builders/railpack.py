@@ -17,8 +17,9 @@ from typing import Any
 
 from gitpaas import procfile, shell
 from gitpaas.builders import railpack_look, railpack_run
+from gitpaas.builders.fingerprint import fingerprint
 from gitpaas.builders.railpack_analysis import Analysis
-from gitpaas.builders.railpack_secrets import fingerprint, for_steps, own_name
+from gitpaas.builders.railpack_secrets import for_steps, own_name
 from gitpaas.builders.workshop import Workshop
 from gitpaas.buildkit import BuildKit, Job
 from gitpaas.config import Config
@@ -77,12 +78,12 @@ def _may_know(request: BuildRequest) -> bool:
 def plan_for(analysis: Analysis, request: BuildRequest) -> dict[str, Any]:
     """The plan as the frontend gets it.
 
-    With secrets in play no step of it may come out of another app's cache, be their names and the tree the same: a
-    step can use a value that its hash does not cover. A secret of the app's own name in each step sees to that.
+    No step of one app comes out of another's cache, be the tree the same: it could hold a secret that its hash does
+    not cover, or have been put there for this one to find (what a step finds in a directory that it caches is no part
+    of what BuildKit knows it by). A secret of the app's own name, given to each step, sees to that.
     """
     plan = dict(analysis.plan or {})
-    if analysis.secrets:
-        plan["secrets"] = [*analysis.secrets, own_name(request.app)]
+    plan["secrets"] = [*analysis.secrets, own_name(request.app)]
     plan["steps"] = [_with_caches(step, _unwanted_caches(request.env)) for step in plan.get("steps") or ()]
     return plan
 
@@ -104,9 +105,8 @@ def job_for(
             "build-arg:cache-key": request.app,
             **hashed,
         },
-        secrets=secrets,
+        secrets={**secrets, own_name(request.app): Secret("1")},
         timeout=request.timeout,
-        uid=request.uid,
     )
 
 

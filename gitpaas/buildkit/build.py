@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gitpaas import locks, shell
 from gitpaas import tree as trees
-from gitpaas.buildkit import client, delivery, settings
+from gitpaas.buildkit import client, delivery
 from gitpaas.buildkit.client import DESK, Place
 from gitpaas.buildkit.daemon import Daemon
 from gitpaas.buildkit.delivery import Delivery
@@ -153,7 +153,7 @@ class BuildKit:
         registry = self._config.image_registry
         if not registry:
             return []
-        (desk / "policy.json").write_text(json.dumps(settings.policy(registry)))
+        (desk / "policy.json").write_text(json.dumps(client.policy(registry)))
         return [f"--source-policy-file={DESK}/policy.json"]
 
 

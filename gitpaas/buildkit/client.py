@@ -61,6 +61,13 @@ def environment(job: Job, network: Mapping[str, str]) -> dict[str, str]:
     return {**network, **secrets, "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": DESK, "DOCKER_CONFIG": DESK}
 
 
+def policy(registry: str) -> dict[str, object]:
+    """What no Dockerfile may start from: the images of other apps, which lie in a registry that the daemon may read.
+
+    A BuildKit source policy: sourcepolicy/pb/policy.proto."""
+    return {"rules": [{"action": "DENY", "selector": {"identifier": f"docker-image://{registry}/gitpaas/*"}}]}
+
+
 def run(
     job: Job, argv: Sequence[str], env: Mapping[str, str], place: Place, timeout: float, on_line: Callable[[str], None]
 ) -> int:

@@ -23,7 +23,6 @@ class Job:
     secrets: Mapping[str, Secret] = field(default_factory=dict)  # by the id that a step mounts them with
     labels: Mapping[str, str] = field(default_factory=dict)  # on the image, besides those that mark it as ours
     timeout: float = 900.0  # seconds
-    uid: int | None = None  # the user who reads context and definition; the server's own when None
 
     @property
     def name(self) -> str:

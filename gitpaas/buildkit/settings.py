@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from gitpaas.buildkit.network import Network
 from gitpaas.config import Config
@@ -12,6 +12,8 @@ from gitpaas.config import Config
 _RESERVED = 4  # a quarter of the cache's budget stays, however full the disk is
 _FREE = "10%"  # of the disk, which the cache gives way for
 _HISTORY = 20  # builds that BuildKit remembers for itself; ours are in the database
+# What a Dockerfile may name as its syntax. A frontend of anybody's could ask for what is cached of other apps' steps.
+_FRONTENDS = ("docker/dockerfile", "docker/dockerfile-upstream", "ghcr.io/railwayapp/railpack-frontend")
 
 
 def toml(config: Config, network: Network, uid: int, cgroup: str | None) -> str:
@@ -36,6 +38,8 @@ def _daemon(config: Config, uid: int) -> Iterator[str]:
     yield f"uid = {uid}"
     yield "[history]"
     yield f"maxEntries = {_HISTORY}"
+    yield "[frontend.'gateway.v0']"
+    yield f"allowedRepositories = [{', '.join(map(_quoted, _FRONTENDS))}]"
 
 
 def _worker(config: Config, network: Network, cgroup: str | None) -> Iterator[str]:
@@ -68,10 +72,3 @@ def _registries(config: Config) -> Iterator[str]:
 def _quoted(value: object) -> str:
     """A basic string of TOML, which JSON's are."""
     return json.dumps(str(value))
-
-
-def policy(registry: str) -> Mapping[str, object]:
-    """What no Dockerfile may start from: the images of other apps, which lie in a registry that the daemon may read.
-
-    https://docs.docker.com/build/policies/ (the JSON form, `--source-policy-file`)"""
-    return {"rules": [{"action": "DENY", "selector": {"identifier": f"docker-image://{registry}/gitpaas/*"}}]}

@@ -40,6 +40,7 @@ _DENIED = re.compile(
     r"pull access denied|authorization failed|401 Unauthorized|403 Forbidden|insufficient_scope|denied:"
 )
 _POLICY = re.compile(r"source .*denied by policy")
+_FRONTEND = re.compile(r"'(\S+)' is not an allowed gateway source")
 _MISSING_FILE = re.compile(r'failed to calculate checksum of ref \S+: "(.+)": not found')
 _MISSING_SECRET = re.compile(r"secret (\S+): not found")
 
@@ -100,6 +101,14 @@ def _policy(text: str, progress: Progress) -> Trouble | None:
     return Trouble(_fault(progress, f"No build may start from another app's image: {_bare(text)}"))
 
 
+def _frontend(text: str, progress: Progress) -> Trouble | None:
+    match = _FRONTEND.search(text)
+    if match is None:
+        return None
+    hint = "Use docker/dockerfile:1, or leave the syntax line away."
+    return Trouble(_fault(progress, f"The syntax {match[1]} is not allowed here", hint))
+
+
 def _network(text: str, progress: Progress) -> Trouble | None:
     if not _NETWORK.search(text):
         return None
@@ -154,5 +163,5 @@ def _bare(text: str) -> str:
 
 # The first that fits.
 _RULES: tuple[Callable[[str, Progress], Trouble | None], ...] = (
-    _daemon, _exited, _disk, _policy, _machine, _denied, _network, _no_image, _no_file, _no_secret,
+    _daemon, _exited, _disk, _policy, _frontend, _machine, _denied, _network, _no_image, _no_file, _no_secret,
 )  # fmt: skip
