@@ -13,6 +13,7 @@ from pathlib import Path
 from gitpaas.errors import BuildFailed
 
 _LARGEST = 64 * 1024 * 1024
+_DISK_BLOCK = 512  # bytes, what st_blocks counts in, whatever the filesystem
 _LARGEST_TEXT = 4 * 1024 * 1024  # of what is parsed: parsers take many times the memory of what they read
 # On Linux a file can be held without being opened: to open a device or a pipe may already do something.
 _HOLD = getattr(os, "O_PATH", os.O_RDONLY | os.O_NONBLOCK) | os.O_CLOEXEC
@@ -63,6 +64,22 @@ def size(tree: Path) -> int:
     for entry in everything(tree):
         with suppress(FileNotFoundError):
             total += 0 if entry.is_dir(follow_symlinks=False) else entry.stat(follow_symlinks=False).st_size
+    return total
+
+
+def taken(path: Path) -> int:
+    """Bytes of the disk under a file or a whole tree: holes do not count, and what has several names counts once."""
+    total, seen = 0, set()
+    with suppress(OSError):
+        total += path.lstat().st_blocks * _DISK_BLOCK
+    for entry in everything(path):
+        with suppress(OSError):
+            status = entry.stat(follow_symlinks=False)
+            if status.st_nlink > 1 and not entry.is_dir(follow_symlinks=False):
+                if status.st_ino in seen:
+                    continue
+                seen.add(status.st_ino)
+            total += status.st_blocks * _DISK_BLOCK
     return total
 
 

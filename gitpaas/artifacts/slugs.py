@@ -52,4 +52,4 @@ def _usage(what: str, folder: Path) -> Iterator[Usage]:
     with suppress(FileNotFoundError):
         for path in folder.iterdir():
             if not path.name.startswith("."):
-                yield Usage(path.name, what, trees.size(path))
+                yield Usage(path.name, what, trees.taken(path))

@@ -57,17 +57,19 @@ class Images:
 
     def name_and_label(self, image: str, name: str, labels: Mapping[str, str]) -> str:
         """The id of a new image of the same layers that has these labels besides its own, and this name."""
-        api, (repository, _, tag) = self._engine.api, name.rpartition(":")
+        api = self._engine.api
         with self._engine.calls(f"labelling {name}"):
             # A container must have some command; it is never started, and the image keeps its own.
             own = api.inspect_image(image)["Config"]
             container = api.create_container(image, command=own.get("Cmd") or ["/"], network_disabled=True)["Id"]
             try:
                 conf = {"Labels": dict(labels), "Cmd": own.get("Cmd") or []}
-                return str(api.commit(container, repository, tag, conf=conf)["Id"])
+                made = str(api.commit(container, conf=conf)["Id"])
             finally:
                 with suppress(EngineFailed), self._engine.calls("removing a container"):
                     api.remove_container(container, v=True)
+        self.tag(made, name)
+        return made
 
     def inspect(self, image: str) -> ImageInfo:
         """EngineFailed when there is no such image."""
@@ -108,10 +110,10 @@ class Images:
             self._engine.api.tag(image, repository, tag, force=True)
 
     def remove(self, image: str) -> None:
-        """Take a name away; the image goes with its last name. EngineFailed while a container needs it."""
+        """Take a name away; the image goes with its last name, and with it the nameless one that name_and_label() was
+        given. EngineFailed while a container needs it."""
         with self._engine.calls(f"removing {image}", missing_ok=True):
-            # Without noprune an image that ours was made from would go as well, though somebody else made it.
-            self._engine.api.remove_image(image, noprune=True)
+            self._engine.api.remove_image(image)
 
     def ours(self, app: str | None = None) -> list[ImageInfo]:
         """The images of this server, or of one app of it: id, names, labels and size, and no more of each."""

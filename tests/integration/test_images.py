@@ -37,11 +37,23 @@ class Dock:
         self.engine = Engine(self.config)
         self.images, self.layouts, self.store = Images(self.engine), Layouts(self.engine), ImageStore(self.config)
 
+    @property
+    def app(self) -> str:
+        """A name of this server's alone: others on the engine, tests among them, must not share ours here."""
+        return f"hello-{self.config.identity}"
+
+    def name(self, tag: str) -> str:
+        return f"gitpaas/{self.app}:{tag}"
+
+    def elsewhere(self, tag: str) -> str:
+        return f"gp-images-test/{self.app}:{tag}"
+
     def marks(self, app: str, build: int) -> dict[str, str]:
         return labels(self.engine.ours, app=app, build=build)
 
-    def build(self, build: int, app: str = "hello", text: str = "", **config: object) -> Artifact:
+    def build(self, build: int, app: str = "", text: str = "", **config: object) -> Artifact:
         """What a build leaves: an image named after it."""
+        app = app or self.app
         layout = layouts.write(self.desk / f"{app}-{build}", BASE, {"app.txt": text or f"{app} {build}"}, **config)
         image = self.layouts.load(layout, f"gitpaas/{app}:build-{build}", self.marks(app, build))
         assert image
@@ -52,7 +64,7 @@ class Dock:
         return sorted(name.rpartition(":")[2] for name in self.images.inspect(artifact.reference).names)
 
     def prune(self, *needed: Artifact, releases: Sequence[int] = (), builds: Sequence[int] = ()) -> None:
-        self.store.prune("hello", lambda: Needed(needed, builds, releases))
+        self.store.prune(self.app, lambda: Needed(needed, builds, releases))
 
     def foreign(self, name: str, **settings: str) -> str:
         """An image that somebody else has made on this engine."""
@@ -69,7 +81,7 @@ class Dock:
 def dock(config: Config, tmp_path: Path) -> Iterator[Dock]:
     made = Dock(replace(config, home=tmp_path / "home"), tmp_path / "desk")
     yield made
-    for app in ("hello", "other"):
+    for app in (made.app, "other"):
         made.store.forget(app)
     left = made.images.ours()
     made.engine.api.close()
@@ -97,7 +109,7 @@ def test_an_image_says_how_it_starts(dock: Dock) -> None:
     assert (info.entrypoint, info.command, info.user) == (("/bin/app",), ("serve",), "app")
     assert (info.ports, dict(info.env)) == ((80, 8000), {"A": "1", "B": "x=y"})
     assert info.healthcheck == ("CMD-SHELL", "true")
-    assert (info.build, info.names, info.id) == (1, ("gitpaas/hello:build-1",), made.reference)
+    assert (info.build, info.names, info.id) == (1, (dock.name("build-1"),), made.reference)
     assert info.created > 1_700_000_000
     assert info.size > 5000
 
@@ -108,19 +120,19 @@ def test_it_has_our_labels_and_its_own_but_no_false_ones(dock: Dock) -> None:
     found = dict(dock.images.inspect(made.reference).labels)
     del found["gitpaas.layers"]
 
-    assert found == {"maintainer": "alice", **dock.marks("hello", 7)}
-    assert [image.id for image in dock.images.ours("hello")] == [made.reference]
+    assert found == {"maintainer": "alice", **dock.marks(dock.app, 7)}
+    assert [image.id for image in dock.images.ours(dock.app)] == [made.reference]
     assert dock.images.ours("other") == []
 
 
 def test_layers_that_the_engine_has_are_left_out(dock: Dock) -> None:
     first, second = dock.desk / "first", dock.desk / "second"
     layouts.write(first, BASE, DEPENDENCIES, {"app.txt": "1"}, packed=[0])
-    one = dock.layouts.load(first, "gitpaas/hello:build-1", dock.marks("hello", 1))
+    one = dock.layouts.load(first, dock.name("build-1"), dock.marks(dock.app, 1))
 
-    dock.layouts.prepare(second, "hello")
+    dock.layouts.prepare(second, dock.app)
     layouts.write(second, BASE, DEPENDENCIES, {"app.txt": "2"}, packed=[0])
-    two = dock.layouts.load(second, "gitpaas/hello:build-2", dock.marks("hello", 2))
+    two = dock.layouts.load(second, dock.name("build-2"), dock.marks(dock.app, 2))
 
     assert one
     assert two
@@ -140,24 +152,24 @@ def test_the_first_build_of_an_app_finds_the_layers_of_another(dock: Dock) -> No
 
 def test_a_layer_on_top_of_others_than_before_is_asked_for(dock: Dock) -> None:
     layouts.write(dock.desk / "first", BASE, DEPENDENCIES)
-    assert dock.layouts.load(dock.desk / "first", "gitpaas/hello:build-1", dock.marks("hello", 1))
-    dock.layouts.prepare(dock.desk / "second", "hello")
+    assert dock.layouts.load(dock.desk / "first", dock.name("build-1"), dock.marks(dock.app, 1))
+    dock.layouts.prepare(dock.desk / "second", dock.app)
     layouts.write(dock.desk / "second", {"newer.txt": "n"}, DEPENDENCIES)
     layouts.write(dock.desk / "whole", {"newer.txt": "n"}, DEPENDENCIES)
 
-    assert dock.layouts.load(dock.desk / "second", "gitpaas/hello:build-2", dock.marks("hello", 2)) is None
-    whole = dock.layouts.load(dock.desk / "whole", "gitpaas/hello:build-2", dock.marks("hello", 2))
+    assert dock.layouts.load(dock.desk / "second", dock.name("build-2"), dock.marks(dock.app, 2)) is None
+    whole = dock.layouts.load(dock.desk / "whole", dock.name("build-2"), dock.marks(dock.app, 2))
     assert whole
     assert contents(dock, whole) == {"newer.txt": "n", **DEPENDENCIES}
 
 
 def test_an_image_removed_meanwhile_makes_its_layers_needed_again(dock: Dock) -> None:
     dock.build(1)
-    dock.layouts.prepare(dock.desk / "second", "hello")
+    dock.layouts.prepare(dock.desk / "second", dock.app)
     layouts.write(dock.desk / "second", BASE, {"app.txt": "2"})
-    dock.store.forget("hello")
+    dock.store.forget(dock.app)
 
-    assert dock.layouts.load(dock.desk / "second", "gitpaas/hello:build-2", dock.marks("hello", 2)) is None
+    assert dock.layouts.load(dock.desk / "second", dock.name("build-2"), dock.marks(dock.app, 2)) is None
 
 
 def test_what_the_engine_cannot_read_is_told(dock: Dock) -> None:
@@ -169,19 +181,22 @@ def test_what_the_engine_cannot_read_is_told(dock: Dock) -> None:
 def test_an_image_of_the_engine_is_named_and_labelled_without_a_new_layer(dock: Dock) -> None:
     made = dock.build(1, Cmd=["serve"], Env=["A=1"], Labels={"maintainer": "alice"})
 
-    again = dock.images.name_and_label(made.reference, "gitpaas/hello:build-2", {"gitpaas.build": "2"})
+    again = dock.images.name_and_label(made.reference, dock.name("build-2"), {"gitpaas.build": "2"})
 
     before, after = dock.images.inspect(made.reference), dock.images.inspect(again)
     assert after.labels == {**before.labels, "gitpaas.build": "2"}
-    assert (after.command, after.env, after.names) == (before.command, before.env, ("gitpaas/hello:build-2",))
+    assert (after.command, after.env, after.names) == (before.command, before.env, (dock.name("build-2"),))
     assert dock.images.layers(again) == dock.images.layers(made.reference)
     assert dock.engine.api.containers(all=True, filters={"ancestor": made.reference}) == []
+    dock.images.remove(dock.name("build-1"))
+    dock.store.discard(dock.app, 2)
+    assert [dock.images.exists(image) for image in (made.reference, again)] == [False, False]
 
 
 def test_a_release_names_its_image_and_takes_the_name_along(dock: Dock) -> None:
     first, second = dock.build(1), dock.build(2)
     for release, artifact in ((1, first), (2, second), (3, second), (4, first)):  # v3: config vars, v4: a rollback
-        dock.store.tag("hello", release, artifact)
+        dock.store.tag(dock.app, release, artifact)
     assert dock.names(first) == ["build-1", "v1", "v4"]
 
     dock.prune(second, first, releases=(3, 4))
@@ -194,24 +209,24 @@ def test_ten_builds_of_which_five_are_needed(dock: Dock) -> None:
     made = []
     for build in range(1, 11):
         made.append(dock.build(build))
-        dock.store.tag("hello", build, made[-1])
+        dock.store.tag(dock.app, build, made[-1])
         dock.prune(*made[-5:], releases=range(build - 4, build + 1))
 
     assert [dock.store.is_kept(artifact) for artifact in made] == [False] * 5 + [True] * 5
-    assert len(dock.images.ours("hello")) == 5
+    assert len(dock.images.ours(dock.app)) == 5
 
 
 def test_nothing_of_anybody_else_is_touched(dock: Dock, foreign: list[str]) -> None:
-    foreign += ["gp-images-test/theirs:1", "gitpaas/hello:latest", "gitpaas/hello:v9"]
+    foreign += [dock.elsewhere("theirs"), dock.name("latest"), dock.name("v9")]
     theirs = [dock.foreign(name) for name in foreign]
-    labelled = dock.foreign("gp-images-test/labelled:1", **{"gitpaas.home": "0123456789ab", "gitpaas.app": "hello"})
-    foreign.append("gp-images-test/labelled:1")
+    labelled = dock.foreign(dock.elsewhere("labelled"), **{"gitpaas.home": "0123456789ab", "gitpaas.app": dock.app})
+    foreign.append(dock.elsewhere("labelled"))
     container = dock.engine.api.create_container(theirs[0], ["/x"], labels={"gp-images-test": "1"})["Id"]
     try:
         dock.build(1)
-        dock.store.discard("hello", 1)
+        dock.store.discard(dock.app, 1)
         dock.prune()
-        dock.store.forget("hello")
+        dock.store.forget(dock.app)
 
         assert [dock.images.inspect(name).id for name in foreign] == [*theirs, labelled]
         assert dock.engine.api.inspect_container(container)["Image"] == theirs[0]
@@ -221,24 +236,24 @@ def test_nothing_of_anybody_else_is_touched(dock: Dock, foreign: list[str]) -> N
 
 def test_a_name_that_somebody_else_has_given_one_of_ours_stays(dock: Dock, foreign: list[str]) -> None:
     made = dock.build(1)
-    dock.store.tag("hello", 1, made)
-    dock.engine.api.tag(made.reference, "gp-images-test/copy", "1")
-    foreign.append("gp-images-test/copy:1")
+    dock.store.tag(dock.app, 1, made)
+    dock.engine.api.tag(made.reference, *dock.elsewhere("copy").split(":"))
+    foreign.append(dock.elsewhere("copy"))
 
     dock.prune()
     dock.prune()
 
-    assert dock.images.inspect(made.reference).names == ("gp-images-test/copy:1",)
+    assert dock.images.inspect(made.reference).names == (dock.elsewhere("copy"),)
 
 
 def test_a_name_that_another_server_has_is_not_taken_from_it(dock: Dock, foreign: list[str]) -> None:
-    theirs = dock.foreign("gitpaas/hello:v1", **{"gitpaas.home": "0123456789ab"})
-    foreign.append("gitpaas/hello:v1")
+    theirs = dock.foreign(dock.name("v1"), **{"gitpaas.home": "0123456789ab"})
+    foreign.append(dock.name("v1"))
     made = dock.build(1)
 
-    dock.store.tag("hello", 1, made)
+    dock.store.tag(dock.app, 1, made)
 
-    assert dock.images.inspect("gitpaas/hello:v1").id == theirs
+    assert dock.images.inspect(dock.name("v1")).id == theirs
     assert dock.names(made) == ["build-1", f"v1-{dock.config.identity}"]
     dock.prune(made, releases=(2,))
     assert dock.names(made) == ["build-1"]
@@ -246,7 +261,7 @@ def test_a_name_that_another_server_has_is_not_taken_from_it(dock: Dock, foreign
 
 def test_an_image_without_a_name_is_found_by_its_labels(dock: Dock) -> None:
     made = dock.build(1)
-    dock.engine.api.tag(dock.build(2).reference, "gitpaas/hello", "build-1", force=True)
+    dock.engine.api.tag(dock.build(2).reference, f"gitpaas/{dock.app}", "build-1", force=True)
     assert dock.names(made) == []
 
     dock.prune()
@@ -256,7 +271,7 @@ def test_an_image_without_a_name_is_found_by_its_labels(dock: Dock) -> None:
 
 def test_an_image_that_a_container_uses_stays_until_that_is_gone(dock: Dock) -> None:
     made = dock.build(1)
-    dock.store.tag("hello", 1, made)
+    dock.store.tag(dock.app, 1, made)
     container = dock.engine.api.create_container(made.reference, ["/x"], labels={"gp-images-test": "1"})["Id"]
     try:
         dock.prune()
@@ -278,11 +293,11 @@ def test_usage_counts_a_layer_once(dock: Dock) -> None:
     dock.build(4, "other")
     shared = {use.app: use.bytes for use in dock.store.usage()}
 
-    assert (first.app, first.what, hello.app) == ("hello", "images", "hello")
+    assert (first.app, first.what, hello.app) == (dock.app, "images", dock.app)
     assert first.bytes <= size
     assert first.bytes < hello.bytes < 3 * first.bytes
-    assert shared.keys() == {None, "hello", "other"}
-    assert shared[None] + shared["hello"] == hello.bytes
+    assert shared.keys() == {None, dock.app, "other"}
+    assert shared[None] + shared[dock.app] == hello.bytes
     assert shared[None] >= 5000
 
 
