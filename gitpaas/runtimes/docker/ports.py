@@ -20,9 +20,16 @@ class FoundPorts:
         found = {}
         with suppress(FileNotFoundError):
             for key in os.listdir(self._folder):  # noqa: PTH208  (every second)
-                with suppress(OSError, ValueError):
-                    found[key] = int((self._folder / key).read_text())
+                if port := self.of(key):
+                    found[key] = port
         return found
+
+    def of(self, key: str) -> int | None:
+        """Of one instance."""
+        try:
+            return int((self._folder / key).read_text())
+        except (OSError, ValueError):
+            return None
 
     def keep(self, key: str, port: int | None) -> None:
         """None: it listens where it was told after all."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from gitpaas.runtimes.docker.listening import Listener, Listening
 from gitpaas.runtimes.docker.ports import FoundPorts
 from gitpaas.values import Instance, Reach
 
+_PROXY = 0.2  # seconds that the engine's proxy needs to find nobody behind it
 _SETTLED = 1.0  # seconds that a port must be open before it is taken for the one that was meant
 
 
@@ -27,7 +29,6 @@ class _Inside:
     exposed: Collection[int]
     listener: Listener
     healthcheck: Healthcheck
-    found: int | None = None
     since: dict[int, float] = field(default_factory=dict)  # when other ports were first seen open
 
 
@@ -53,6 +54,11 @@ class Finder:
         passed, note = inside.healthcheck.look()
         return Reach(found.address, passed, note or found.note)
 
+    def keep(self, keys: Collection[str]) -> None:
+        """All others are gone."""
+        for key in self._known.keys() - set(keys):
+            self._known.pop(key, None)
+
     def forget(self, key: str) -> None:
         """It was stopped."""
         self._known.pop(key, None)
@@ -65,26 +71,27 @@ class Finder:
             container = self._engine.api.inspect_container(names.container(instance.id))
         if not container or not container["State"]["Running"]:
             return None
-        return _inside(self._engine, container, self._ports.all().get(instance.id))
+        return _inside(self._engine, container)
 
     def _find(self, inside: _Inside, instance: Instance) -> Reach:
         heard = inside.listener.look()
+        found = self._ports.of(instance.id)
         if heard is None:
-            return Reach(names.address(inside.marks, inside.found))
-        port = _choose(inside, heard)
+            address = names.address(inside.marks, found)
+            return Reach(address, not names.published(inside.marks) or _stays_open(address))
+        port = _choose(inside, heard, found)
         if port is None:
             return Reach(instance.address, False, _why_not(inside, heard))
         address = names.address(inside.marks, port)
         if address is None:
             there = " ".join(map(str, names.published(inside.marks)))
             return Reach(None, False, f"it listens on port {port}, and only {there} can be reached from this machine")
-        if port != (inside.found or inside.told):
-            inside.found = None if port == inside.told else port
-            self._ports.keep(instance.id, inside.found)
+        if port != (found or inside.told):
+            self._ports.keep(instance.id, None if port == inside.told else port)
         return Reach(address, note=_remark(inside, heard, port))
 
 
-def _inside(engine: Engine, container: Mapping[str, Any], found: int | None) -> _Inside:
+def _inside(engine: Engine, container: Mapping[str, Any]) -> _Inside:
     config, marks = container["Config"], container["Config"]["Labels"]
     exposed = [int(port.partition("/")[0]) for port in config.get("ExposedPorts") or {} if port.endswith("/tcp")]
     return _Inside(
@@ -93,19 +100,34 @@ def _inside(engine: Engine, container: Mapping[str, Any], found: int | None) -> 
         exposed=frozenset(exposed),
         listener=Listener(engine, container["Id"], container["State"]["Pid"], marks["gitpaas.address"]),
         healthcheck=Healthcheck(engine, container["Id"], config.get("Healthcheck")),
-        found=found,
     )
 
 
-def _choose(inside: _Inside, heard: Listening) -> int | None:
-    """The port to ask: the one it was told, else one that the image names, else the lowest that stays open."""
+def _choose(inside: _Inside, heard: Listening, found: int | None) -> int | None:
+    """The port to ask: the one it was told, else the one that was found before, else one that the image names, else
+    the lowest that stays open."""
     now = time.monotonic()
     inside.since = {port: inside.since.get(port, now) for port in heard.ports}
     if inside.told in heard.ports:
         return inside.told
+    if found in heard.ports:
+        return found
     named = heard.ports.intersection(inside.exposed)
     # Some open another door first, for a debugger or for figures, and the one that was meant a moment later.
     return min(named or (port for port in heard.ports if now - inside.since[port] >= _SETTLED), default=None)
+
+
+def _stays_open(address: str | None) -> bool:
+    """Whether somebody in the container listens: the engine's proxy takes every connection and then hangs up."""
+    host, _, port = (address or "").rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), _PROXY) as connection:
+            connection.settimeout(_PROXY)
+            return bool(connection.recv(1))
+    except TimeoutError:
+        return True
+    except (OSError, ValueError):
+        return False
 
 
 def _why_not(inside: _Inside, heard: Listening) -> str:

@@ -70,7 +70,10 @@ class DockerRuntime:
         self._finder.forget(instance.id)
 
     def running(self, app: str | None = None) -> list[Instance]:
-        return self._view.instances(app)
+        instances = self._view.instances(app)
+        if app is None:
+            self._finder.keep({instance.id for instance in instances})
+        return instances
 
     def survey(self, app: str | None = None) -> Survey:
         try:

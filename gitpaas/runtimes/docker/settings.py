@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,10 +21,12 @@ HOST_NAME = "host.docker.internal"
 # What ordinary images need to change owners, to become another user and to listen on port 80: Docker's own default
 # without raw packets, device nodes, chroot, file capabilities and the audit log.
 _CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID")
+_INITS = ("init", "tini", "dumb-init", "docker-init", "catatonit", "s6-svscan", "runit-init", "systemd")
 _SHELLS = ("sh", "ash", "bash", "dash", "zsh", "ksh", "busybox")
 
 # An app never waits for its log: what comes faster than it can be written is dropped, what is too much makes room.
 _LOG = {"Type": "local", "Config": {"max-size": "10m", "max-file": "3", "mode": "non-blocking"}}
+_CPU_PERIOD, _CPU_LEAST = 100_000, 1000  # microseconds
 _NO_LOG = {"Type": "none", "Config": {}}
 
 
@@ -61,7 +62,7 @@ def container(spec: InstanceSpec, image: ImageInfo, around: Surroundings) -> dic
         "Env": [f"{name}={value}" for name, value in env.items()],
         "Labels": dict(around.labels),
         "ExposedPorts": {f"{port}/tcp": {} for port in around.published},
-        "HostConfig": _host(spec, around),
+        "HostConfig": _host(spec, image, around),
         "NetworkingConfig": {
             "EndpointsConfig": {around.place.network: {"IPAMConfig": {"IPv4Address": str(around.place.address)}}}
         },
@@ -87,7 +88,7 @@ def _is_shell(entrypoint: Sequence[str]) -> bool:
     return named and re.fullmatch("-[a-z]*c", entrypoint[-1]) is not None
 
 
-def _host(spec: InstanceSpec, around: Surroundings) -> dict[str, Any]:
+def _host(spec: InstanceSpec, image: ImageInfo, around: Surroundings) -> dict[str, Any]:
     host: dict[str, Any] = {
         "NetworkMode": around.place.network,
         "RestartPolicy": {"Name": "no"},  # reconcile restarts, with its own patience
@@ -96,7 +97,7 @@ def _host(spec: InstanceSpec, around: Surroundings) -> dict[str, Any]:
         "CapAdd": list(_CAPABILITIES),
         "SecurityOpt": ["no-new-privileges"],
         "ReadonlyRootfs": spec.options.read_only,
-        "Init": around.init,
+        "Init": around.init and not _has_init(image),
         "Mounts": _volumes(spec, around),
         "PortBindings": {
             f"{port}/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(own)}] for port, own in around.published.items()
@@ -104,10 +105,15 @@ def _host(spec: InstanceSpec, around: Surroundings) -> dict[str, Any]:
         **_limits(spec.limits),
     }
     if spec.options.read_only:
-        host["Tmpfs"] = {"/tmp": "rw,nosuid,nodev,mode=1777"}  # noqa: S108  (inside)
+        host["Tmpfs"] = {"/tmp": "rw,exec,nosuid,nodev,mode=1777"}  # noqa: S108  (inside)
     if around.host_name:
         host["ExtraHosts"] = [f"{HOST_NAME}:host-gateway"]
     return host
+
+
+def _has_init(image: ImageInfo) -> bool:
+    """Some of these work as the first process only."""
+    return bool(image.entrypoint) and PurePosixPath(image.entrypoint[0]).name in _INITS
 
 
 def _limits(limits: Limits) -> dict[str, Any]:
@@ -117,7 +123,8 @@ def _limits(limits: Limits) -> dict[str, Any]:
     if limits.processes is not None:
         wanted["PidsLimit"] = limits.processes
     if limits.cpus is not None:
-        wanted["NanoCpus"] = math.ceil(limits.cpus * 10**9)
+        # Not NanoCpus: more of these than the machine has CPUs is refused.
+        wanted |= {"CpuPeriod": _CPU_PERIOD, "CpuQuota": max(_CPU_LEAST, round(limits.cpus * _CPU_PERIOD))}
     if limits.files is not None:
         wanted["Ulimits"].append({"Name": "nofile", "Soft": limits.files, "Hard": limits.files})
     return wanted
