@@ -39,6 +39,10 @@ STEPS = {
 }
 
 
+CACHING = """{"caches": {"kept": {"directory": "/kept", "type": "shared"}},
+    "steps": {"build": {"commands": ["...", "%s"], "caches": ["kept"], "secrets": []}}}"""
+
+
 @dataclass
 class Built:
     artifact: Artifact
@@ -157,11 +161,10 @@ def test_a_build_command_that_fails_is_told_with_its_last_lines(yard: Yard, tmp_
 
 def test_a_changed_line_installs_nothing_again(yard: Yard, tmp_path: Path) -> None:
     files = samples.copy("railpack-apt-packages", tmp_path / "src")
-    env = {"KEY": "1"}  # so that it shares nothing with the app above
-    first = build(yard, files, app="warm", env=env)
-    same = build(yard, files, app="warm", env=env)
+    first = build(yard, files, app="warm")
+    same = build(yard, files, app="warm")
     plant(files, {"start.sh": (files / "start.sh").read_text() + "# one more line\n"})
-    changed = build(yard, files, app="warm", env=env)
+    changed = build(yard, files, app="warm")
 
     installed = {"install apt packages: jq", "install apt packages: busybox"}
     assert not installed & first.cached
@@ -198,6 +201,20 @@ def test_a_step_that_says_that_it_uses_no_secret_is_not_another_apps(yard: Yard,
 
     assert read(production, "url.txt") == "production-database\n"
     assert read(staging, "url.txt") == "staging-database\n"
+
+
+def test_no_app_can_leave_anything_in_the_cache_for_another(yard: Yard, tmp_path: Path) -> None:
+    """What a step finds in its cached directory is no part of what BuildKit knows the step by."""
+    victims = {"start.sh": "sleep 60\n", "railpack.json": CACHING % "cat /kept/* > found.txt; true"}
+    plant(tmp_path / "bait", {"start.sh": "", "railpack.json": CACHING % "echo poison > /kept/well"})
+    plant(tmp_path / "src", victims)
+
+    build(yard, tmp_path / "bait", app="attacker")
+    attackers = build(yard, tmp_path / "src", app="attacker")
+    found = build(yard, tmp_path / "src", app="victim")
+
+    assert read(attackers, "found.txt") == "poison\n"
+    assert read(found, "found.txt") == ""
 
 
 # Where a secret does not get

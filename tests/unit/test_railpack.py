@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from railpacks import plant, recorded
 
+from gitpaas.builders.fingerprint import fingerprint
 from gitpaas.builders.railpack import RailpackBuilder, job_for, plan_for
 from gitpaas.builders.railpack_analysis import Analysis, parse, previous
 from gitpaas.builders.railpack_blame import Hiccup, check
 from gitpaas.builders.railpack_look import look
-from gitpaas.builders.railpack_secrets import fingerprint, for_steps
+from gitpaas.builders.railpack_secrets import for_steps
 from gitpaas.config import Config
 from gitpaas.errors import BuildFailed, ToolFailed
 from gitpaas.output import Output
@@ -196,16 +197,12 @@ def test_a_railpack_that_does_not_work_is_the_platforms_fault(tmp_path: Path, er
 # Secrets
 
 
-def test_steps_get_the_config_vars_that_the_plan_names_and_one_that_is_the_apps_alone(tmp_path: Path) -> None:
+def test_steps_get_the_config_vars_that_the_plan_names(tmp_path: Path) -> None:
     env = {"TOKEN": Secret("hush"), "OTHER": Secret("x"), "HTTPS_PROXY": "http://proxy"}
 
-    secrets = for_steps(("TOKEN", "HTTPS_PROXY"), request(tmp_path, env, app="my-app"))
+    secrets = for_steps(("TOKEN", "HTTPS_PROXY"), request(tmp_path, env))
 
-    assert secrets == {
-        "TOKEN": Secret("hush"),
-        "HTTPS_PROXY": Secret("http://proxy"),
-        "GITPAAS_APP_MY_APP": Secret("1"),
-    }
+    assert secrets == {"TOKEN": Secret("hush"), "HTTPS_PROXY": Secret("http://proxy")}
 
 
 def test_a_secret_that_no_config_var_gives_is_asked_for(tmp_path: Path) -> None:
@@ -242,9 +239,12 @@ def test_the_hash_of_secrets_changes_with_each_value_name_and_app_and_takes_the_
 # The plan, and what BuildKit is asked
 
 
-def test_with_secrets_no_step_of_the_plan_is_shared_with_another_apps(tmp_path: Path) -> None:
-    assert plan_for(answer(secrets=["TOKEN"]), request(tmp_path))["secrets"] == ["TOKEN", "GITPAAS_APP_HELLO"]
-    assert "secrets" not in plan_for(answer(), request(tmp_path))
+def test_no_step_of_the_plan_is_shared_with_another_apps(config: Config, tmp_path: Path) -> None:
+    asked = request(tmp_path, app="my-app")
+
+    assert plan_for(answer(secrets=["TOKEN"]), asked)["secrets"] == ["TOKEN", "GITPAAS_APP_MY_APP"]
+    assert plan_for(answer(), asked)["secrets"] == ["GITPAAS_APP_MY_APP"]
+    assert job_for(config, asked, answer(), {}, tmp_path).secrets == {"GITPAAS_APP_MY_APP": Secret("1")}
 
 
 @pytest.mark.parametrize(("value", "left"), [("pip", ["apt"]), ("*", []), ("pip apt", []), ("npm", ["pip", "apt"])])
