@@ -6,6 +6,7 @@
 
 Also: `detects` (the kinds that build it), `web` (the command found), `processes`, `release`, `worker` (what these
 write). `"builder": "railpack"` or "dockerfile": it wants an image, and the others are what any runtime takes.
+`config`: config vars that are set before it is pushed.
 `"lock": "uv lock"`: a lock file that is made when the app is copied, as it names the package index in use.
 """
 

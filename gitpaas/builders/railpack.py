@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gitpaas import procfile, shell
+from gitpaas import procfile
 from gitpaas.builders import railpack_look, railpack_run
 from gitpaas.builders.fingerprint import fingerprint
 from gitpaas.builders.railpack_analysis import Analysis
@@ -56,7 +55,7 @@ class RailpackBuilder:
         for line in analysis.lines():
             out.detail(line)
         secrets = for_steps(analysis.secrets, request)
-        with _written(plan_for(analysis, request), self._config) as definition:
+        with _written(plan_for(analysis, request), self._config, request.app) as definition:
             job = job_for(self._config, request, analysis, secrets, definition)
             image = self._buildkit.build(replace(job, timeout=shop.left()), out)
         return Artifact(
@@ -111,16 +110,11 @@ def job_for(
 
 
 @contextmanager
-def _written(plan: Mapping[str, Any], config: Config) -> Iterator[Path]:
+def _written(plan: Mapping[str, Any], config: Config, app: str) -> Iterator[Path]:
     """A directory with the plan in it. It holds no values."""
-    directory = Path(tempfile.mkdtemp(prefix="railpack-plan-", dir=config.run))
-    try:
-        directory.chmod(0o755)
+    with railpack_run.desk(config, app, "plan") as directory:
         (directory / _PLAN).write_text(json.dumps(plan))
-        (directory / _PLAN).chmod(0o644)
         yield directory
-    finally:
-        shell.remove(directory)
 
 
 def _processes(written: Mapping[str, str], start: str) -> dict[str, str]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from gitpaas.builders import railpack_look
 from gitpaas.builders.railpack_analysis import Analysis, parse, previous
 from gitpaas.builders.railpack_blame import Hiccup, check
 from gitpaas.builders.workshop import BASE_PATH, Workshop
+from gitpaas.config import Config
 from gitpaas.errors import ToolFailed
 from gitpaas.toolchain import Toolchain
 from gitpaas.values import Env, Mount, Secret
@@ -71,6 +71,18 @@ def secret_names(env: Env) -> list[str]:
     return sorted(env.keys() - {*_OF_THE_MACHINE, *_KEPT_FROM_RAILPACK})
 
 
+@contextmanager
+def desk(config: Config, app: str, name: str) -> Iterator[Path]:
+    """An empty directory of ours, gone afterwards. What a killed build has left goes first: an app has one at once."""
+    path = config.run / f"railpack-{app}.{name}"
+    shell.remove(path)
+    path.mkdir(mode=0o755)
+    try:
+        yield path
+    finally:
+        shell.remove(path)
+
+
 def _once(shop: Workshop, tools: Toolchain) -> Analysis:
     with _room(shop, tools) as (room, mounts):
         argv = _arguments(shop)
@@ -109,23 +121,22 @@ def _environment(env: Env) -> dict[str, str]:
 def _room(shop: Workshop, tools: Toolchain) -> Iterator[tuple[Path, list[Mount]]]:
     """Directories for one attempt, and everything that is shown inside the sandbox."""
     seen_at = tools.seen_at("mise")
-    room = Path(tempfile.mkdtemp(prefix="railpack-", dir=shop.config.run))
-    try:
+    with desk(shop.config, shop.request.app, "analysis") as room:
         home, answer = shop.make(room / "mise"), shop.make(room / "answer")
         cache = shop.make(shop.request.cache / "mise")
         mise = _program(room / seen_at.name, _script(shop.request.env))
-        mounts = [
-            Mount(str(home), str(seen_at.parent), writable=True),
-            Mount(str(cache), str(seen_at.parent / "cache"), writable=True),
-            Mount(str(mise), str(seen_at)),
-            Mount(str(tools.path("mise", shop.out.detail)), f"{_ASKED}/mise"),
-            Mount(str(tools.path("railpack", shop.out.detail)), f"{_ASKED}/railpack"),
-            Mount(str(answer), f"{_ASKED}/answer", writable=True),
-            *_readable_procfile(shop.tree, room),
-        ]
-        yield room, mounts
-    finally:
-        shell.remove(room)
+        yield (
+            room,
+            [
+                Mount(str(home), str(seen_at.parent), writable=True),
+                Mount(str(cache), str(seen_at.parent / "cache"), writable=True),
+                Mount(str(mise), str(seen_at)),
+                Mount(str(tools.path("mise", shop.out.detail)), f"{_ASKED}/mise"),
+                Mount(str(tools.path("railpack", shop.out.detail)), f"{_ASKED}/railpack"),
+                Mount(str(answer), f"{_ASKED}/answer", writable=True),
+                *_readable_procfile(shop.tree, room),
+            ],
+        )
 
 
 def _script(env: Env) -> str:

@@ -23,7 +23,7 @@ from gitpaas.builders.railpack_blame import Hiccup
 from gitpaas.builders.workshop import Workshop
 from gitpaas.errors import BuildFailed, ToolFailed
 from gitpaas.toolchain import Toolchain
-from gitpaas.values import BuildRequest
+from gitpaas.values import BuildRequest, Secret
 
 pytestmark = pytest.mark.needs("root", "sandbox", "railpack")
 
@@ -37,6 +37,12 @@ TREES: Mapping[str, Callable[[Path], Path]] = {
     "go": lambda target: plant(target, {"go.mod": "module hello\n\ngo 1.23\n", "main.go": "package main\n"}),
     "ruby": lambda target: plant(target, {"Gemfile": "gem 'sinatra'\n", "Procfile": "web: ruby app.rb\n"}),
 }
+
+TIRED = """#!/bin/sh
+[ "$1" = --version ] && exit
+echo not now
+exit 75
+"""
 
 
 @pytest.fixture
@@ -169,6 +175,29 @@ def test_a_mise_that_cannot_be_started_is_the_platforms_fault(yard: Yard, tmp_pa
         analyse(yard, yard.request(plant(tmp_path / "src", {"main.py": ""})))
 
 
+def test_a_railpack_that_asks_to_try_again_is_tried_again(yard: Yard, tmp_path: Path) -> None:
+    tool = tmp_path / "tools/railpack"
+    tool.unlink()
+    tool.write_text(TIRED)
+    tool.chmod(0o755)
+
+    with pytest.raises(Hiccup, match="asks to try again later: not now"):
+        analyse(yard, yard.request(plant(tmp_path / "src", {"main.py": ""})))
+
+    assert yard.lines.text.count("Trying again") == 2
+
+
+def test_mise_is_told_the_way_to_the_network(yard: Yard, tmp_path: Path) -> None:
+    (tmp_path / "tools/mise").write_text('#!/bin/sh\necho "1.2.3+$HTTPS_PROXY+$SSL_CERT_FILE+$TOKEN"\n')
+    network = {"HTTPS_PROXY": "http://it's:3128", "SSL_CERT_FILE": "/etc/ssl/company.pem", "TOKEN": Secret("hush")}
+    request = replace(yard.request(plant(tmp_path / "src", {"main.py": ""})), env=network)
+
+    analysis = analyse(yard, request)
+
+    assert analysis.packages["python"].version == "1.2.3+http://it's:3128+/etc/ssl/company.pem+"
+    assert analysis.secrets == ("HTTPS_PROXY", "TOKEN")
+
+
 # A tree that means harm
 
 
@@ -204,7 +233,9 @@ def test_an_answer_that_is_a_link_out_of_its_room_is_not_read(yard: Yard, tmp_pa
     assert "root:" not in caught.value.message
 
 
-def test_nothing_of_an_attempt_is_left(yard: Yard, tmp_path: Path) -> None:
+def test_nothing_of_an_attempt_is_left_nor_of_a_killed_one_before(yard: Yard, tmp_path: Path) -> None:
+    plant(yard.config.run / "railpack-hello.analysis/mise", {"lock-python": ""})
+
     analyse(yard, yard.request(plant(tmp_path / "src", {"start.sh": ""})))
 
     assert list(yard.config.run.iterdir()) == []
