@@ -22,7 +22,7 @@ _PREFIXES = re.compile(
 
 _DAEMON = re.compile(
     r"code = Unavailable|error reading from server|failed to (dial|receive status)|no active session"
-    r"|transport is closing"
+    r"|transport is closing|context canceled"
 )
 _DISK = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 _NETWORK = re.compile(
@@ -147,13 +147,14 @@ def _no_secret(text: str, progress: Progress) -> Trouble | None:
     match = _MISSING_SECRET.search(text)
     if match is None:
         return None
-    return Trouble(_fault(progress, f"The config var {match[1]} is not set", f"config:set APP {match[1]}=..."))
+    hint = f"Set it and push again: ssh paas config:set APP {match[1]}=..."
+    return Trouble(_fault(progress, f"The config var {match[1]} is not set", hint))
 
 
 def _fault(progress: Progress, message: str, hint: str | None = None) -> BuildFailed:
     """The app's: with the place in its Dockerfile that BuildKit shows."""
     shown = tuple(line for line in progress.complaint if not line.startswith(("error: ", "time=")))
-    step = progress.failed.name if progress.failed else "build"
+    step = progress.failed.name if progress.failed and not progress.failed.is_internal else "build"
     return BuildFailed(message, step=step, tail=shown[-_TAIL:], hint=hint)
 
 
