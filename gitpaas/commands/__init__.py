@@ -8,6 +8,7 @@ from gitpaas.commands import (
     apps,
     builds,
     config,
+    doctor,
     events,
     help,  # noqa: A004  (a module, named after its command)
     init,
@@ -61,6 +62,7 @@ COMMANDS: tuple[Command, ...] = (
     *help.COMMANDS,
     *init.COMMANDS,
     *machine.COMMANDS,
+    *doctor.COMMANDS,
     *service.COMMANDS,
     *toolchain.COMMANDS,
     *registry.COMMANDS,

@@ -9,12 +9,15 @@ from gitpaas.store import Key
 
 @command("init", role="admin", local=True)
 def init(call: Call) -> None:
-    """Make the state directory, the database and the SSH host key. Asks nothing; safe to run again."""
+    """Make the state directory, database and SSH host key, and choose the runtime. Asks nothing; safe to run again."""
+    from gitpaas import platform
     from gitpaas.ssh import hostkey
 
     has_keys = bool(call.platform and Key.select().exists())
     host_key = hostkey.ensure(call.config.host_key)
+    chosen = platform.choose(call.config)
     call.say(f"State directory: {call.config.home}")
+    call.say(f"Runtime:         {chosen.name}. {chosen.why}")
     call.say(f"SSH host key:    {host_key.fingerprint}")
     if not has_keys:
         call.say("Next, let yourself in (the first key is an admin): gitpaas keys:add NAME ~/.ssh/id_ed25519.pub")

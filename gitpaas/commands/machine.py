@@ -9,9 +9,13 @@ import click
 from gitpaas.commands.base import command, format_option
 from gitpaas.commands.call import Call
 from gitpaas.commands.table import ago, iso
+from gitpaas.platform import choose
 
 if TYPE_CHECKING:
     from gitpaas.daemon import DaemonStatus
+
+
+RUNTIMES = {"host": "apps as processes of this machine", "docker": "apps in containers of Docker Engine"}
 
 
 @command("serve", role="admin", local=True)
@@ -73,6 +77,7 @@ def _tell(call: Call, status: DaemonStatus) -> None:
     else:
         call.say("not running. Start it: gitpaas start")
     call.say(f"State {call.config.home}")
+    call.say(f"Runs  {RUNTIMES[choose(call.config).name]}")
     for sentence in status.missing:
         call.say(f" !     {sentence}")
 
@@ -85,6 +90,7 @@ def _describe(call: Call, status: DaemonStatus) -> dict[str, Any]:
         "http": status.http,
         "since": iso(status.since),
         "home": str(call.config.home),
+        "runtime": choose(call.config).name,
         "missing": list(status.missing),
     }
 

@@ -35,6 +35,7 @@ def test_status_of_a_running_server(operator: Caller, config: Config, monkeypatc
         "SSH   127.0.0.1:2222",
         "HTTP  127.0.0.1:8080",
         f"State {config.home}",
+        "Runs  apps as processes of this machine",
         " !     No cgroups here.",
     ]
     assert operator("status", "--format", "json").json == {
@@ -44,6 +45,7 @@ def test_status_of_a_running_server(operator: Caller, config: Config, monkeypatc
         "http": "127.0.0.1:8080",
         "since": "1970-01-01T00:00:01.000Z",
         "home": str(config.home),
+        "runtime": "host",
         "missing": ["No cgroups here."],
     }
 
