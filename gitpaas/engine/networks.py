@@ -65,8 +65,8 @@ class Networks:
     def _make(self, app: str) -> str:
         with self._engine.calls("listing networks"):
             there = self._engine.api.networks()
-        free = _free(self._config.app_networks, [IPv4Network(subnet) for subnet in _subnets(there)], self._first)
-        for subnet in islice(free, _TRIES):
+        taken = [IPv4Network(subnet, strict=False) for subnet in _subnets(there)]
+        for subnet in islice(free(self._config.app_networks, taken, self._first), _TRIES):
             if made := self._create(app, subnet):
                 return made
         raise RuntimeFailed(
@@ -127,7 +127,7 @@ def _subnets(networks: Collection[dict[str, Any]]) -> Iterator[str]:
                 yield own["Subnet"]
 
 
-def _free(pool: IPv4Network, taken: Collection[IPv4Network], first: int) -> Iterator[IPv4Network]:
+def free(pool: IPv4Network, taken: Collection[IPv4Network], first: int) -> Iterator[IPv4Network]:
     """All parts of the pool that overlap with nothing, beginning with the `first` one (modulo their number)."""
     number = 2 ** (_PREFIX - pool.prefixlen)
     for index in range(number):

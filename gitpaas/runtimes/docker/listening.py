@@ -13,6 +13,7 @@ from gitpaas.engine.execs import execute
 from gitpaas.errors import EngineFailed
 from gitpaas.linux import sockets
 
+PROC = Path("/proc")
 _TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 _PAUSE = 1.0  # seconds between two looks that take a process in the container
 _PATIENCE = 5.0
@@ -34,7 +35,7 @@ class Listener:
         """`container` is the engine's id, `pid` its first process as the engine sees it, `address` its own."""
         self._engine = engine
         self._container = container
-        self._proc = Path(f"/proc/{pid}")
+        self._proc = PROC / str(pid)
         self._address = address
         self._looked = float("-inf")
         self._seen: Listening | None = None

@@ -10,7 +10,7 @@ from gitpaas import locks
 from gitpaas.config import Config
 from gitpaas.runtimes.docker import copies, names
 from gitpaas.runtimes.docker.ports import FoundPorts
-from gitpaas.runtimes.docker.starting import Starter, lock_path
+from gitpaas.runtimes.docker.starting import Starter, lock_path, locks_folder
 from gitpaas.runtimes.docker.view import Entry
 
 
@@ -25,7 +25,7 @@ class Orphans:
     def files(self) -> set[str]:
         """The ids of instances of which there are files."""
         found = set(self._ports.all())
-        for folder in (copies.folder(self._config), lock_path(self._config, "").parent):
+        for folder in (copies.folder(self._config), locks_folder(self._config)):
             with suppress(FileNotFoundError):
                 found.update(os.listdir(folder))  # noqa: PTH208
         return found

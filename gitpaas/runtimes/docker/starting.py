@@ -163,7 +163,12 @@ class Starter:
 
 def lock_path(config: Config, key: str) -> Path:
     """Held while a container is made, and for a one-off until its end."""
-    return config.locks / "containers" / key
+    return locks_folder(config) / key
+
+
+def locks_folder(config: Config) -> Path:
+    """Of all these locks, by the ids of instances."""
+    return config.locks / "containers"
 
 
 def volume_prefix(config: Config, app: str) -> str:
