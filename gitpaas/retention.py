@@ -36,17 +36,20 @@ def end_orphan(tree: Path) -> None:
     linux.end_build(tree)
 
 
-def prune(platform: Platform, app: App) -> None:
-    """Remove the artifacts that no kept release needs: the last few live ones, what is built, what runs.
+def prune(platform: Platform, app: App) -> bool:
+    """Remove the artifacts that no kept release needs: the last few live ones, what is built, what runs. Whether it
+    could be done now.
 
     Not while somebody changes what runs, perhaps back to what we are about to remove: then next time. Nor while it
     cannot be told what runs: a deploy that is live does not fail of that."""
     with locks.held(platform.config.rollout_lock(app.name), wait=False) as is_quiet:
         try:
-            if is_quiet:
-                _prune(platform, App.get_by_id(app.id))
+            if is_quiet and (now := App.get_or_none(App.id == app.id)):
+                _prune(platform, now)
         except RuntimeFailed as error:
             _log.warning("what %s needs no more stays for now: %s", app.name, error.message)
+            return False
+        return is_quiet
 
 
 def forget_builds(platform: Platform, app: App) -> None:

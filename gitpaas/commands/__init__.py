@@ -8,6 +8,7 @@ from gitpaas.commands import (
     apps,
     builds,
     config,
+    disk,
     doctor,
     events,
     help,  # noqa: A004  (a module, named after its command)
@@ -57,6 +58,7 @@ COMMANDS: tuple[Command, ...] = (
     *maintenance.COMMANDS,
     *keys.COMMANDS,
     *events.COMMANDS,
+    *disk.COMMANDS,
     *open.COMMANDS,
     *version.COMMANDS,
     *help.COMMANDS,

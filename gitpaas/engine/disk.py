@@ -1,22 +1,49 @@
-"""Where the engine keeps images and containers."""
+"""What the engine takes on the disk, and where. Asked without the library: not every build needs that."""
 
 from __future__ import annotations
 
+import json
+from collections import Counter
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from gitpaas.engine.ask import ask
-from gitpaas.engine.client import Engine
+from gitpaas.engine.client import Engine, silence
+from gitpaas.engine.stream import Stream
 from gitpaas.errors import EngineFailed
+
+_PATIENCE = 60.0  # seconds; it walks through all volumes
 
 
 def directory(engine: Engine) -> Path | None:
-    """The engine's own directory; None when that is on another machine, or the engine does not answer.
-
-    Asked without the library: every build asks, and not every build needs that."""
+    """The engine's own directory; None when that is on another machine, or the engine does not answer."""
     if not engine.address.startswith("unix:"):
         return None
     try:
-        path = Path(ask(engine, "/info").get("DockerRootDir") or "/nonexistent")
+        told = _ask(engine, "/info")
     except EngineFailed:
         return None
+    path = Path(told.get("DockerRootDir") or "/nonexistent")
     return path if path.is_dir() else None  # an engine in a virtual machine has a directory of there
+
+
+def volumes(engine: Engine) -> Counter[str]:
+    """Bytes of the volumes of each app."""
+    told = _ask(engine, "/system/df", type="volume", verbose=1)
+    ours = engine.ours.items()
+    found: Counter[str] = Counter()
+    # Engines since 29 tell it in other words.
+    for volume in told.get("Volumes") or told.get("VolumeUsage", {}).get("Items") or ():
+        labels = volume.get("Labels") or {}
+        if ours <= labels.items():
+            found[labels.get("gitpaas.app", "")] += max(0, (volume.get("UsageData") or {}).get("Size", 0))
+    return found
+
+
+def _ask(engine: Engine, path: str, **query: str | int) -> dict[str, Any]:
+    try:
+        with Stream(engine.address, "GET", path, query) as answer:
+            told: dict[str, Any] = json.loads(b"".join(iter(partial(answer.read, _PATIENCE), b"")))
+            return told
+    except (OSError, ValueError) as error:
+        raise silence(f"asking for {path}", engine.address) from error

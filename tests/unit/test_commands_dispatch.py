@@ -16,11 +16,12 @@ from gitpaas.output import Console
 from gitpaas.values import ROLES, Actor, Role
 
 SECRET_FREE = {
-    "apps", "apps:info", "config", "ps", "logs", "builds", "builds:output", "releases", "open", "events", "storage",
+    "apps", "apps:info", "config", "ps", "logs", "builds", "builds:info", "builds:output", "releases", "open",
+    "events", "storage", "disk",
 }  # fmt: skip
 ADMINS_ONLY = {
     "apps:destroy", "storage:destroy", "keys", "keys:add", "keys:remove", "toolchain", "toolchain:check",
-    "registry", "registry:login", "registry:logout", "doctor",
+    "registry", "registry:login", "registry:logout", "doctor", "disk:prune",
 }  # fmt: skip
 
 
@@ -71,7 +72,8 @@ def test_whatever_lists_or_shows_speaks_json(one: Command) -> None:
     speaks = any("--format" in param.opts for param in one.params)
     changes_things = {
         "create", "destroy", "set", "unset", "add", "remove", "restart", "scale", "stop", "start", "rebuild", "on",
-        "off", "rollback", "mount", "unmount", "login", "logout", "init", "serve", "service", "receive", "install",
+        "off", "cancel", "rollback", "mount", "unmount", "login", "logout", "init", "serve", "service", "receive",
+        "install",
     }  # fmt: skip
 
     assert speaks is (str(one.name).rpartition(":")[2] not in changes_things)
