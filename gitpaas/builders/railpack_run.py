@@ -147,12 +147,13 @@ def _script(env: Env) -> str:
 
 
 def _readable_procfile(tree: Path, room: Path) -> Iterator[Mount]:
-    """Railpack reads a Procfile as YAML, which many are not: show it ours, as JSON, which is YAML too."""
-    path = tree / "Procfile"
-    if path.is_symlink() or not (processes := procfile.read(tree)):
+    """Railpack reads a Procfile as YAML, which many are not: show it ours, as JSON, which is YAML too. Without
+    `release`: it would start that for want of anything else."""
+    processes = None if (tree / "Procfile").is_symlink() else procfile.read(tree)
+    if processes is None:
         return
     written = room / "Procfile"
-    written.write_text(json.dumps(processes))
+    written.write_text(json.dumps({name: command for name, command in processes.items() if name != "release"}))
     yield Mount(str(written), "/app/Procfile")
 
 

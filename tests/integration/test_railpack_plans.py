@@ -120,6 +120,16 @@ def test_a_procfile_that_is_no_yaml_is_read_all_the_same(yard: Yard, tmp_path: P
     assert analyse(yard, yard.request(files)).start == command
 
 
+def test_a_release_command_is_not_what_starts_the_app(yard: Yard, tmp_path: Path) -> None:
+    files = plant(tmp_path / "src", {"start.sh": "", "Procfile": "release: ./migrate\n"})
+
+    assert analyse(yard, yard.request(files)).start == "sh start.sh"
+
+    (files / "start.sh").unlink()
+    plant(files, {"package.json": "{}"})
+    assert refused(yard, files).message == "Node: nothing says how to start it"
+
+
 # Whose fault
 
 
