@@ -16,7 +16,7 @@ from pathlib import Path
 from gitpaas import locks
 from gitpaas.config import Config
 from gitpaas.errors import GitpaasError
-from gitpaas.platform import make_runtime
+from gitpaas.platform import choose, make_runtime
 
 HAND_OVER = signal.SIGUSR1  # end, and leave the router to the next server: no request is lost meanwhile
 
@@ -66,10 +66,11 @@ def start(config: Config) -> DaemonStatus:
 
 
 def stop(config: Config, *, apps: bool = False) -> bool:
-    """End the server and the router, and with `apps` every instance too. False when no server ran."""
+    """End the server and the router, and with `apps` every instance and BuildKit too. False when no server ran."""
     stopped = _end_server(config, signal.SIGTERM)
     if apps:
         _stop_instances(config)
+        _stop_buildkit(config)
     return stopped
 
 
@@ -139,3 +140,10 @@ def _stop_instances(config: Config) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+def _stop_buildkit(config: Config) -> None:
+    if choose(config).name == "docker":
+        from gitpaas.buildkit import BuildKit
+
+        BuildKit(config).stop()

@@ -13,22 +13,28 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gitpaas import daemon, events, locks, logs, ports, repository
 from gitpaas.config import Config
 from gitpaas.errors import Conflict
 from gitpaas.output import Console
-from gitpaas.platform import Platform, build_platform
+from gitpaas.platform import Platform, build_platform, choose
 from gitpaas.reconcile import Reconciler
 from gitpaas.store import App
 from gitpaas.values import Actor
 
+if TYPE_CHECKING:
+    from gitpaas.buildkit import BuildKit
+
 _log = logging.getLogger(__name__)
 
 _TICK = 1.0  # seconds between two looks at everything
+_REST = 20.0  # seconds between two looks at whether BuildKit has work
 _HOUR = 3600.0
 _FAREWELL = 5.0  # seconds that the loops get to end a round together; each is safe to be cut off in
 
+Loop = tuple[Callable[[], object], Callable[[], object]]  # what is repeated, and the pause after it
 Execute = Callable[[Platform, Sequence[str], Actor, Console], int]
 
 
@@ -64,7 +70,9 @@ def serve(config: Config, execute: Execute) -> None:
         ssh.start()
         stack.callback(ssh.stop)
         stack.enter_context(platform.runtime.attend())
-        stack.enter_context(_loops(platform, reconciler, caddy.check, stopping))
+        buildkit = _buildkit(config)
+        stack.callback(lambda: buildkit.rest(0) if buildkit and daemon.HAND_OVER not in received else None)
+        stack.enter_context(_loops(platform, reconciler, caddy.check, buildkit, stopping))
         record = _announce(config, ssh.port)
         stack.callback(record.unlink, missing_ok=True)
         stopping.wait()
@@ -87,16 +95,22 @@ def _only_server(config: Config) -> Iterator[None]:
 
 @contextmanager
 def _loops(
-    platform: Platform, reconciler: Reconciler, check_router: Callable[[], None], stopping: threading.Event
+    platform: Platform,
+    reconciler: Reconciler,
+    check_router: Callable[[], None],
+    buildkit: BuildKit | None,
+    stopping: threading.Event,
 ) -> Iterator[None]:
     """Threads that keep things as intended, until the body ends."""
     collector = logs.Collector(platform.config, platform.runtime.survey)
-    work: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
+    work: dict[str, Loop] = {
         "reconcile": (reconciler.run_once, lambda: platform.runtime.wait_for_exit(_TICK)),
         "router": (check_router, lambda: stopping.wait(0.2)),
         "logs": (collector.collect_once, lambda: stopping.wait(0.2)),
         "events": (lambda: _trim_events(platform), lambda: stopping.wait(_HOUR)),
     }
+    if buildkit:
+        work["buildkit"] = buildkit.rest, lambda: stopping.wait(_REST)
     threads = [
         threading.Thread(target=_repeat, args=(name, *steps, stopping), name=name, daemon=True)
         for name, steps in work.items()
@@ -115,6 +129,15 @@ def _loops(
             deadline = time.monotonic() + _FAREWELL
             for thread in threads:
                 thread.join(timeout=max(0.0, deadline - time.monotonic()))
+
+
+def _buildkit(config: Config) -> BuildKit | None:
+    """To be stopped when nobody has built for a while, since it takes memory. The next build starts it again."""
+    if choose(config).name == "host":
+        return None
+    from gitpaas.buildkit import BuildKit
+
+    return BuildKit(config)
 
 
 def _trim_events(platform: Platform) -> None:
