@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+import containers
 import sample
 import settings
 import sshconfig
@@ -22,6 +23,7 @@ from place import CLONE, Failed, Place, call, gitpaas, reachable, shown, tell, w
 from gitpaas import daemon
 from gitpaas.config import load
 from gitpaas.errors import GitpaasError
+from gitpaas.platform import choose
 
 PUBLIC_KEYS = ("id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub")
 
@@ -52,6 +54,7 @@ def up(place: Place) -> None:
     tell("ready", f"environment {shown(CLONE / '.venv')}")
     make_state(place)
     keep_settings(place)
+    containers.install_tools(place)
     key = find_key(place)
     add_key(place, key)
     start_server(place)
@@ -62,7 +65,7 @@ def up(place: Place) -> None:
 
 
 def down(place: Place) -> None:
-    """Stop the server, the router and every app. All of it comes back with the next start."""
+    """Stop the server, the router, BuildKit and every app. All of it comes back with the next start."""
     if not place.config.database.exists():
         tell("ready", f"nothing runs: there is no {shown(place.config.home)}")
         return
@@ -71,9 +74,11 @@ def down(place: Place) -> None:
 
 
 def purge(place: Place) -> None:
-    """Stop everything and remove every file that quickstart made, except a key: that is the user's now."""
+    """Stop everything and remove all that quickstart made, except a key: that is the user's now."""
     state = place.config.home
     down(place)
+    if place.config.database.exists():
+        containers.remove_all(place)
     if sshconfig.remove(place.home / ".ssh" / "config"):
         tell("removed", f"the Host paas block in {shown(place.home / '.ssh' / 'config')}")
     if sample.is_ours(place):
@@ -89,6 +94,8 @@ def make_state(place: Place) -> None:
     ready = place.config.host_key.exists() and place.config.database.exists()
     gitpaas("init")
     tell("ready" if ready else "made", f"state directory {shown(place.config.home)}")
+    chosen = choose(place.config)
+    tell("ready" if ready else "chose", f"runtime {chosen.name}: {chosen.why}")
 
 
 def keep_settings(place: Place) -> None:

@@ -1,4 +1,5 @@
-"""Where the server listens, as the environment says it, kept in gitpaas.toml: the next shell knows nothing of it."""
+"""What the environment says of where the server listens, what runs the apps and where images come from, kept in
+gitpaas.toml: the next shell knows nothing of it."""
 
 from __future__ import annotations
 
@@ -7,7 +8,10 @@ import re
 
 from gitpaas.config import Config, load
 
-_KEPT = ("bind", "ssh_port", "http_port", "base_domain")
+_KEPT = (
+    "bind", "ssh_port", "http_port", "base_domain",
+    "runtime", "docker_host", "app_networks", "registry_mirrors", "insecure_registries", "image_registry", "tools",
+)  # fmt: skip
 
 
 def keep(config: Config) -> list[str]:
@@ -21,9 +25,15 @@ def keep(config: Config) -> list[str]:
         path = config.home / "gitpaas.toml"
         text = path.read_text() if path.exists() else ""
         for name in changed:
-            text = _put(text, name, f"{name} = {json.dumps(getattr(config, name))}")
+            text = _put(text, name, f"{name} = {json.dumps(_value(config, name))}")
         path.write_text(text)
     return changed
+
+
+def _value(config: Config, name: str) -> str | int:
+    """Numbers stay numbers; whatever else is written as its variable has it."""
+    value = getattr(config, name)
+    return value if isinstance(value, int) else config.environ[_variable(name)]
 
 
 def _put(text: str, name: str, line: str) -> str:

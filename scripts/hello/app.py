@@ -52,4 +52,6 @@ def page():
 
 if __name__ == "__main__":
     # gitpaas says in PORT where to listen; everything that is printed goes to `ssh paas logs hello`.
-    ThreadingHTTPServer(("127.0.0.1", int(os.environ.get("PORT", "8000"))), Hello).serve_forever()
+    # In a container railpack.json sets HOST: what listens on 127.0.0.1 there is reached by nobody else.
+    host, port = os.environ.get("HOST", "127.0.0.1"), int(os.environ.get("PORT", "8000"))
+    ThreadingHTTPServer((host, port), Hello).serve_forever()

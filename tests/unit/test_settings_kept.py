@@ -25,7 +25,11 @@ _SPEC.loader.exec_module(settings)
         ("", {"SSH_PORT": "2322", "BASE_DOMAIN": "x.test"}, {"ssh_port": 2322, "base_domain": "x.test"}),
         ("ssh_port = 2\n", {}, {"ssh_port": 2}),
         ("max_builds = 1\nssh_port = 2 # mine\n", {"SSH_PORT": "3"}, {"max_builds": 1, "ssh_port": 3}),
-        ("", {"LOG_LEVEL": "debug", "MAX_BUILDS": "9"}, {}),  # not where it listens
+        ("", {"LOG_LEVEL": "debug", "MAX_BUILDS": "9"}, {}),  # of no concern to the quickstart
+        ("", {"RUNTIME": "host", "TOOLS": "/opt/tools"}, {"runtime": "host", "tools": "/opt/tools"}),
+        ("", {"REGISTRY_MIRRORS": "docker.io=a.b,ghcr.io=a.b:1"}, {"registry_mirrors": "docker.io=a.b,ghcr.io=a.b:1"}),
+        ("", {"INSECURE_REGISTRIES": "a:1, b:2"}, {"insecure_registries": "a:1, b:2"}),
+        ("", {"APP_NETWORKS": "10.9.0.0/16"}, {"app_networks": "10.9.0.0/16"}),
     ],
 )
 def test_where_the_server_listens_is_kept(
