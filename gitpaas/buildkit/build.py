@@ -126,15 +126,16 @@ class BuildKit:
         desks.mkdir(parents=True, exist_ok=True, mode=0o700)
         _sweep(desks)
         desk = desks / f"{job.app}-{job.build}"
-        with locks.held(desk.with_suffix(".lock")):
+        lock = desk.with_suffix(".lock")
+        with locks.held(lock):
             shell.remove(desk)
             desk.mkdir(mode=0o700)
-            self._lay_out(job, desk, uid)
             try:
+                self._lay_out(job, desk, uid)
                 yield desk
             finally:
                 shell.remove(desk)
-        desk.with_suffix(".lock").unlink(missing_ok=True)
+                lock.unlink(missing_ok=True)
 
     def _lay_out(self, job: Job, desk: Path, uid: int) -> None:
         """Credentials for registries, and the eyes of buildctl's user opened for the tree, which nobody else gets to:

@@ -40,6 +40,7 @@ _HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]
 _LAUNCH = (
     'echo "$$" >"$0"; while [ "$1" != -- ]; do echo "$$" >"$1/cgroup.procs" || exit; shift; done; shift; exec "$@"'
 )
+_APART = ("/bin/sh", "-c", '"$@" &', "sh")  # nobody's child: we do not stay to see its end
 
 
 class Daemon:
@@ -53,7 +54,6 @@ class Daemon:
         self._turn = config.locks / "buildkit-turn"
         self._work = config.locks / "buildkit-work"
         self._log = config.buildkit / "buildkitd.log"
-        self._child: subprocess.Popen[bytes] | None = None
 
     @property
     def folder(self) -> Path:
@@ -98,7 +98,6 @@ class Daemon:
             if time.monotonic() > began + 2 * _GOODBYE:
                 raise ToolFailed("buildkitd does not end", f"See what holds {self._lock}")
             time.sleep(0.01)
-        self._reap()
         self._end_steps()
         networks.forget(self._config, self._path)
 
@@ -143,10 +142,10 @@ class Daemon:
     def _launch(self, plan: Plan) -> None:
         groups = self._prepare(plan)
         # Mounts of its own go with it, even when it is killed.
-        apart = ["unshare", "--mount"] if shutil.which("unshare", path=plan.env["PATH"]) else []
+        mounts = ["unshare", "--mount"] if shutil.which("unshare", path=plan.env["PATH"]) else []
         with self._own_lock() as lock, self._output() as output:
-            self._child = child = subprocess.Popen(
-                ["/bin/sh", "-c", _LAUNCH, str(self._lock), *groups, "--", *apart, *plan.argv],
+            subprocess.run(
+                [*_APART, "/bin/sh", "-c", _LAUNCH, str(self._lock), *groups, "--", *mounts, *plan.argv],
                 cwd=self.folder,
                 env=dict(plan.env),
                 stdin=subprocess.DEVNULL,
@@ -154,11 +153,12 @@ class Daemon:
                 stderr=output,
                 start_new_session=True,
                 pass_fds=(lock,),
+                check=True,
             )
-        if not self._await_ready(child):
+        if not self._await_ready():
             self.stop()
             raise ToolFailed(f"buildkitd does not start: {self._last_words()}", f"Its log is {self._log}")
-        _log.info("buildkitd runs (pid %d)", child.pid)
+        _log.info("buildkitd runs (pid %s)", self.pid())
 
     def _prepare(self, plan: Plan) -> list[str]:
         """Directories, settings and rules as the daemon must find them. The groups to start it in."""
@@ -179,10 +179,10 @@ class Daemon:
             group.kill()
             group.remove()
 
-    def _await_ready(self, child: subprocess.Popen[bytes] | None = None) -> bool:
-        """Whether it answers; with patience for one that runs and does not yet."""
+    def _await_ready(self) -> bool:
+        """Whether one runs and answers; with patience for one that does not yet."""
         deadline = time.monotonic() + _READY
-        while time.monotonic() < deadline and (child.poll() is None if child else locks.is_held(self._lock)):
+        while time.monotonic() < deadline and locks.is_held(self._lock):
             if self._answers():
                 return True
             time.sleep(0.01)
@@ -209,11 +209,6 @@ class Daemon:
         if (pid := self.pid()) is not None:
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
-
-    def _reap(self) -> None:
-        if self._child is not None:
-            self._child.wait()
-            self._child = None
 
     @contextmanager
     def _own_lock(self) -> Iterator[int]:
