@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from gitpaas.values import Instance
 
+LOOP = 3  # crashes in a row: no accident any more
 _STEADY = 60.0  # seconds an instance must have run for its next crash to count as the first
 _LONGEST_WAIT = 60.0  # seconds between two starts of something that crashes every time
 
@@ -43,6 +44,22 @@ class Plan:
     keep: tuple[Instance, ...]
     missing: tuple[Missing, ...]
     retire: tuple[Instance, ...]
+
+
+def crashes(instance: Instance, now: float) -> int:
+    """How many crashes in a row it stands for: 0 for one that has run quietly for a while."""
+    if instance.state == "exited":
+        return Missing(instance.process, instance.number, instance).restarts
+    return instance.restarts if now - instance.started_at < _STEADY else 0
+
+
+def crash_loops(instances: Sequence[Instance], now: float) -> str:
+    """ "web.1 keeps crashing (7 times in a row)"; nothing when none does."""
+    times = {instance.label: count for instance in instances if (count := crashes(instance, now)) >= LOOP}
+    if not times:
+        return ""
+    verb = "keeps" if len(times) == 1 else "keep"
+    return f"{' and '.join(sorted(times))} {verb} crashing ({max(times.values())} times in a row)"
 
 
 def plan(

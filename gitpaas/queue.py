@@ -7,6 +7,8 @@ after it for as long as it lives, so a build whose process was killed is known w
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -14,7 +16,7 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from gitpaas import events, locks, logs, releases, repository, retention
+from gitpaas import events, linux, locks, logs, releases, repository, retention
 from gitpaas.errors import CommandFailed, Conflict, Superseded
 from gitpaas.output import Output
 from gitpaas.platform import Platform
@@ -48,6 +50,8 @@ def ticket(platform: Platform, app: App, commit: str, moves: Sequence[Move], act
             )
             lock = platform.config.build_lock(build.id)
             stack.enter_context(locks.held(lock))
+            if own := linux.processes.find(os.getpid()):
+                lock.write_text(f"{own.pid} {own.started}\n")
             locks.sweep(lock.parent)
         retention.forget_builds(platform, app)
         repository.hold(path, build.id, commit)
@@ -69,6 +73,29 @@ def is_alive(platform: Platform, build: Build) -> bool:
     """Whether the process of an unfinished build still lives."""
     with locks.held(platform.config.tickets_lock):
         return locks.is_held(platform.config.build_lock(build.id))
+
+
+def cancel(platform: Platform, build: Build, by: str) -> bool:
+    """Tell the process of a build to take back what it has begun, and to end. False when it has none to be told."""
+    lock = platform.config.build_lock(build.id)
+    if not is_alive(platform, build):
+        return False
+    try:
+        pid, started = lock.read_text().split()[:2]
+    except (OSError, ValueError):  # it has ended, or cannot be known by its pid on this system
+        return False
+    lock.write_text(f"{pid} {started}\n{by}\n")
+    linux.processes.send(linux.Process(int(pid), int(started)), signal.SIGTERM)
+    return True
+
+
+def cancelled_by(platform: Platform, build: Build) -> str | None:
+    """Who has told this build to end, or None."""
+    try:
+        lines = platform.config.build_lock(build.id).read_text().splitlines()
+    except OSError:
+        return None
+    return lines[1] if len(lines) > 1 else None
 
 
 def bury_dead(platform: Platform, app: App) -> None:

@@ -3,18 +3,36 @@ and end with an exit status that becomes git's answer (values.RECEIVE_REASONS)."
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gitpaas import apps, deploy, hook, logs, queue, releases, repository
-from gitpaas.errors import BuildFailed, Conflict, GitpaasError, NotAllowed, NotFound, Superseded
+from gitpaas.errors import (
+    BadConfig,
+    BuildFailed,
+    CommandFailed,
+    Conflict,
+    GitpaasError,
+    NotAllowed,
+    NotFound,
+    RouterFailed,
+    RuntimeFailed,
+    StoreFailed,
+    Superseded,
+    ToolFailed,
+)
 from gitpaas.output import Output, Sink
+from gitpaas.plan import crash_loops
 from gitpaas.platform import Platform
 from gitpaas.repository import Move
 from gitpaas.store import App, Build
 from gitpaas.values import Actor
 
-_CODES: tuple[tuple[type[GitpaasError], int], ...] = ((Superseded, 10), (Conflict, 11), (NotAllowed, 12))
+PLATFORM_FAILED = 13
+_OURS = (RuntimeFailed, ToolFailed, StoreFailed, RouterFailed, BadConfig, CommandFailed)  # EngineFailed is of their kin
+_NOT_YOURS = "The platform failed, not your app"
+_CODES = ((Superseded, 10), (Conflict, 11), (NotAllowed, 12), *((kind, PLATFORM_FAILED) for kind in _OURS))
 _FAILED = {"start": "Start failed: ", "release phase": "", "queue": ""}  # by step; anything else is the build's
 
 
@@ -63,6 +81,8 @@ def run(platform: Platform, app: App, push: Move, moves: Sequence[Move], actor: 
     with queue.ticket(platform, app, push.new, moves, actor) as build:
         out = Output(logs.BuildLog(platform.config.build_log(app.name, build.id)), client)
         out.step(_opening(platform, app, build, push))
+        if loops := _crash_loops(platform, app):
+            out.warn(f"{loops}: ssh paas logs {app.name}")
         return _told(platform, build, out, lambda: deploy.deploy(platform, build, out))
 
 
@@ -74,41 +94,59 @@ def follow(platform: Platform, build: Build, client: Sink) -> int:
         client.write(chunk)
     queue.bury_dead(platform, build.app)
     build = Build.get_by_id(build.id)
-    return {"live": 0, "superseded": 10}.get(build.status, 1)
+    failed = PLATFORM_FAILED if build.error.startswith(_NOT_YOURS) else 1
+    return {"live": 0, "superseded": 10}.get(build.status, failed)
 
 
 def _told(platform: Platform, build: Build, out: Output, work: Callable[[], object]) -> int:
     """Run the deploy; whatever goes wrong becomes lines in the user's words and the build's last status."""
     try:
         work()
-    except BaseException as error:
+    except BaseException as raised:
+        error = _as_meant(platform, build, raised)
         if releases.made_by(build) is not None:
             out.warn(f"It is live, but this went wrong afterwards: {error}")
             queue.close(platform, build, "live", "")
             return 0
         code = next((code for kind, code in _CODES if isinstance(error, kind)), 1)
         _tell_failure(build, error, out)
-        queue.close(platform, build, "superseded" if code == 10 else "failed", str(error))
+        queue.close(platform, build, "superseded" if code == 10 else "failed", _headline(error))
         if not isinstance(error, GitpaasError):
             raise
         return code
     return 0
 
 
+def _as_meant(platform: Platform, build: Build, error: BaseException) -> BaseException:
+    """A build that was told to end tells who wanted it, not by what means."""
+    who = queue.cancelled_by(platform, build)
+    return BuildFailed(f"Cancelled by {who}", step="queue") if who else error
+
+
 def _tell_failure(build: Build, error: BaseException, out: Output) -> None:
     app = App.get_by_id(build.app_id)
-    if not isinstance(error, GitpaasError):
-        out.warn(f"The platform failed, not your app. {_still(app)}")
-        return
-    if isinstance(error, BuildFailed) and error.step == "start":
-        for line in error.tail:
-            out.detail(line)
+    for line in _last_words(error):
+        out.detail(line)
     failed = _FAILED.get(error.step, "Build failed: ") if isinstance(error, BuildFailed) else ""
-    headline = f"{failed}{error.message}"
-    out.warn(f"{headline.rstrip('.')}. {_still(app)}")
-    if error.hint:
-        out.warn(error.hint)
-    out.warn(f"Whole log: ssh paas builds:output {app.name} {build.id}")
+    out.warn(f"{failed}{_headline(error).rstrip('.')}. {_still(app)}")
+    if isinstance(error, GitpaasError):
+        if error.hint:
+            out.warn(error.hint)
+        out.warn(f"Whole log: ssh paas builds:output {app.name} {build.id}")
+
+
+def _headline(error: BaseException) -> str:
+    """What happened, and whose fault it is when it is not the app's."""
+    if isinstance(error, _OURS):
+        return f"{_NOT_YOURS}: {error.message}"
+    return error.message if isinstance(error, GitpaasError) else f"{_NOT_YOURS}."
+
+
+def _last_words(error: BaseException) -> tuple[str, ...]:
+    """Lines that nobody has seen yet: those of a build were shown as it ran."""
+    if isinstance(error, CommandFailed) or (isinstance(error, BuildFailed) and error.step == "start"):
+        return error.tail
+    return ()
 
 
 def _still(app: App) -> str:
@@ -123,6 +161,12 @@ def _opening(platform: Platform, app: App, build: Build, push: Move) -> str:
     count = repository.count_commits(platform.config.repository(app.name), push.old, push.new)
     span = push.new[:7] if repository.is_zero(push.old) else f"{push.old[:7]}..{push.new[:7]}"
     return f"{app.name}: {span} ({count} commit{'' if count == 1 else 's'}) {who}"
+
+
+def _crash_loops(platform: Platform, app: App) -> str:
+    """What of the live release does not stay up: perhaps this push mends it, perhaps nobody has noticed."""
+    seen = platform.runtime.survey(app.name).instances
+    return crash_loops([instance for instance in seen if instance.release == app.release], time.time())
 
 
 def _choose_branch(platform: Platform, app: App, ref: str) -> None:

@@ -273,4 +273,5 @@ RECEIVE_REASONS: Mapping[int, str] = {
     10: "superseded by a newer push",
     11: "fetch first",
     12: "not allowed",
+    13: "the platform failed",
 }

@@ -27,6 +27,7 @@ class QuietRuntime:
     def __init__(self) -> None:
         self.instances: list[Instance] = []
         self.stopped: list[Instance] = []
+        self.unseen: frozenset[str] = frozenset()
         self.kept: list[str] = []  # volumes
 
     def start(self, spec: InstanceSpec) -> Instance:
@@ -40,7 +41,7 @@ class QuietRuntime:
         return [instance for instance in self.instances if app in (None, instance.app)]
 
     def survey(self, app: str | None = None) -> Survey:
-        return Survey(tuple(self.running(app)))
+        return Survey(tuple(self.running(app)), self.unseen)
 
     def run(self, spec: InstanceSpec, on_line: Callable[[str], None], timeout: float) -> int:
         return 0

@@ -8,13 +8,14 @@ from typing import Any
 
 import click
 
+from gitpaas import options
 from gitpaas.commands.base import app_argument, command, format_option
 from gitpaas.commands.call import Call
-from gitpaas.commands.table import Column, ago, iso, render
+from gitpaas.commands.table import UNSEEN, Column, ago, iso, render
 from gitpaas.config import Config
 from gitpaas.errors import UsageError
 from gitpaas.store import App
-from gitpaas.values import Instance
+from gitpaas.values import Instance, Survey
 
 
 @command("apps", role="read")
@@ -23,15 +24,18 @@ def listing(call: Call, style: str) -> None:
     """List the apps, what runs of each, and where it answers."""
     from gitpaas import apps
 
-    instances = call.platform.runtime.running()
-    found = [describe(call.config, app, instances) for app in apps.listing(call.platform)]
+    seen = call.platform.runtime.survey()
+    found = [describe(call.config, app, seen) for app in apps.listing(call.platform)]
     if style == "json":
-        call.say_json(found)
-    elif not found:
+        return call.say_json(found)
+    if seen.unseen:
+        call.say(UNSEEN)
+    if not found:
         call.say("No apps yet. A push makes one: git push paas:NAME main")
     else:
         columns = (Column("APP"), Column("STATE"), Column("RELEASE"), Column("RUNNING", text=True), Column("URL"))
         call.say(render(columns, [_row(app) for app in found], call.console.width))
+    return None
 
 
 @command("apps:create", role="deploy", changes=True)
@@ -51,7 +55,7 @@ def create(call: Call, app: str) -> None:
 def info(call: Call, app: str, style: str) -> None:
     """Show one app: release, processes, branch, age."""
     found = call.app(app)
-    shown = describe(call.config, found, call.platform.runtime.running(found.name))
+    shown = describe(call.config, found, call.platform.runtime.survey(found.name))
     if style == "json":
         return call.say_json(shown)
     for label, value in _lines(found, shown):
@@ -76,24 +80,26 @@ def destroy(call: Call, app: str, confirm: str | None) -> None:
     call.say(f"{found.name} is gone.")
 
 
-def describe(config: Config, app: App, instances: Sequence[Instance]) -> dict[str, Any]:
+def describe(config: Config, app: App, seen: Survey) -> dict[str, Any]:
     """An app as JSON shows it."""
-    own = [instance for instance in instances if instance.app == app.name]
+    own = [instance for instance in seen.instances if instance.app == app.name]
     running = Counter(instance.process for instance in own if instance.state == "running")
     return {
         "name": app.name,
         "url": config.url(app.name),
-        "state": _state(app, own),
+        "state": _state(app, own, bool(seen.unseen)),
         "release": app.release,
         "running": dict(sorted(running.items())),
         "maintenance": app.maintenance,
         "deploy_branch": app.deploy_branch,
+        "build_options": options.written(options.of_builds(app)),
+        "run_options": options.written(options.of_instances(app)),
         "created_at": iso(app.created_at),
         "created_by": app.created_by,
     }
 
 
-def _state(app: App, instances: Sequence[Instance]) -> str:
+def _state(app: App, instances: Sequence[Instance], blind: bool) -> str:
     if app.release is None:
         return "empty"
     if app.stopped:
@@ -102,7 +108,7 @@ def _state(app: App, instances: Sequence[Instance]) -> str:
         return "maintenance"
     if any(instance.state == "running" for instance in instances):
         return "running"
-    return "crashed" if instances else "idle"
+    return "crashed" if instances else "unknown" if blind else "idle"
 
 
 def _row(app: dict[str, Any]) -> list[str]:
@@ -117,8 +123,15 @@ def _lines(app: App, shown: dict[str, Any]) -> list[tuple[str, str]]:
         ("Release", _version(shown)),
         ("Running", _counts(shown)),
         ("Branch", shown["deploy_branch"] or "main or master, whichever is pushed first"),
+        *_chosen(shown),
         ("Created", f"{ago(app.created_at)} by {app.created_by}"),
     ]
+
+
+def _chosen(shown: dict[str, Any]) -> list[tuple[str, str]]:
+    """What builds:set and ps:set were told."""
+    told = (("Builds", shown["build_options"]), ("Instances", shown["run_options"]))
+    return [(label, " ".join(f"{key}={value}" for key, value in pairs.items())) for label, pairs in told if pairs]
 
 
 def _version(app: dict[str, Any]) -> str:

@@ -23,7 +23,7 @@ def audited(command: Command, args: list[str], call: Call, body: Callable[[], in
     except BaseException as error:
         _keep(command, args, call, events.explained(call.noted, error), events.result_of(error))
         raise
-    if not command.asks_for_help(args):
+    if not command.asks_for_help(args) and not call.only_looks:
         _keep(command, args, call, call.noted, "failed" if code else "ok")
     return code
 

@@ -25,6 +25,7 @@ class Call:
         self.actor = actor
         self.console = console
         self.noted = ""  # what this call is about, for its event
+        self.only_looks = False  # it changes nothing after all: no event
         self._opened = opened
         self._stack = ExitStack()
 

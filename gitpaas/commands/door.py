@@ -16,8 +16,9 @@ _NO_READER = 141  # 128 + SIGPIPE
 _MOST_DETAILS = 1024 * 1024  # bytes of errors.log, then it starts anew
 
 
-def guarded(config: Config | None, console: Console, body: Callable[[], int]) -> int:
-    """The exit code of `body`; what it raises is told on the console's error stream."""
+def guarded(config: Config | None, console: Console, body: Callable[[], int], *, unexpected: int = 1) -> int:
+    """The exit code of `body`; what it raises is told on the console's error stream. `unexpected` is the code for what
+    is no error of ours."""
     try:
         return body()
     except GitpaasError as error:
@@ -27,7 +28,7 @@ def guarded(config: Config | None, console: Console, body: Callable[[], int]) ->
     except (BrokenPipeError, ConnectionError):
         return _NO_READER
     except Exception as error:  # whatever it is, the user gets one line
-        return _NO_READER if console.gone() else _tell(console, _unexpected(config, error))
+        return _NO_READER if console.gone() else _tell(console, _unexpected(config, error)) and unexpected
 
 
 def _tell(console: Console, error: GitpaasError) -> int:

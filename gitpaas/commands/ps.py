@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
+from gitpaas.commands import options
 from gitpaas.commands.base import app_argument, command, format_option
 from gitpaas.commands.call import Call
-from gitpaas.commands.table import Column, ago, iso, render
+from gitpaas.commands.table import UNSEEN, Column, ago, iso, render
 from gitpaas.errors import UsageError
+from gitpaas.output import seconds
+from gitpaas.plan import Missing, crash_loops
 from gitpaas.values import Instance, process_name
 
 _MOST = 100  # of one process type
@@ -26,15 +30,20 @@ def listing(call: Call, app: str, style: str) -> None:
 
     found = call.app(app)
     formation = releases.formation(call.platform, found)
-    instances = sorted(call.platform.runtime.running(found.name), key=lambda i: (i.process, i.number, i.release))
+    seen = call.platform.runtime.survey(found.name)
+    instances = sorted(seen.instances, key=lambda i: (i.process, i.number, i.release))
     if style == "json":
         return call.say_json(_describe(found.name, formation, instances))
     wanted = " ".join(f"{process}={quantity}" for process, quantity in formation.items())
+    if seen.unseen:
+        call.say(UNSEEN)
     call.say(f"{found.name}{' (stopped)' if found.stopped else ''}: {wanted or 'no release yet'}")
     rows = [_row(instance, found.release) for instance in instances] + _absent(formation, instances)
     if rows:
         columns = (Column("NAME"), Column("STATE", text=True), Column("RELEASE"), Column("ADDRESS"), Column("SINCE"))
         call.say(render(columns, rows, call.console.width))
+    if loops := crash_loops([one for one in instances if one.release == found.release], time.time()):
+        call.say(f"{loops}. To see why: {call.program} logs {found.name}")
     return None
 
 
@@ -114,9 +123,11 @@ def _state(instance: Instance, live: int | None) -> str:
     if instance.state == "running":
         times = instance.restarts
         return "running" if not times else f"running ({times} restart{'s' if times > 1 else ''})"
-    if instance.oom:
-        return "out of memory"
-    return "exited" if instance.exit_code is None else f"exited ({instance.exit_code})"
+    how = "out of memory" if instance.oom else "exited"
+    if instance.exit_code is not None and not instance.oom:
+        how = f"exited ({instance.exit_code})"
+    wait = Missing(instance.process, instance.number, instance).due - time.time()
+    return f"{how}, starts again in {seconds(wait)}" if instance.release == live and wait >= 1 else how
 
 
 def _absent(formation: Mapping[str, int], instances: Sequence[Instance]) -> list[list[str]]:
@@ -142,6 +153,7 @@ def _describe(app: str, formation: Mapping[str, int], instances: Sequence[Instan
                 "started_at": iso(instance.started_at),
                 "exited_at": iso(instance.exited_at),
                 "exit_code": instance.exit_code,
+                "oom": instance.oom,
                 "restarts": instance.restarts,
             }
             for instance in instances
@@ -149,4 +161,4 @@ def _describe(app: str, formation: Mapping[str, int], instances: Sequence[Instan
     }
 
 
-COMMANDS = (listing, restart, scale, stop, start, rebuild)
+COMMANDS = (listing, restart, scale, *options.COMMANDS_OF_PS, stop, start, rebuild)

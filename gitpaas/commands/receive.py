@@ -5,12 +5,14 @@ from __future__ import annotations
 import signal
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from threading import Condition, Thread
 from typing import TYPE_CHECKING, NoReturn
 
 from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
+from gitpaas.commands.door import guarded
 from gitpaas.errors import GitpaasError, UsageError
 from gitpaas.repository import Move
 from gitpaas.values import ROLES, Actor, Role, app_name, object_id
@@ -31,7 +33,8 @@ def receive(call: Call) -> int:
     push = read_push(call.config.environ, call.console.read())
     client = DetachedSink(call.console.out)
     try:
-        return room.receive(call.platform, push, client)
+        work = partial(room.receive, call.platform, push, client)
+        return guarded(call.config, call.console, work, unexpected=room.PLATFORM_FAILED)
     finally:
         client.close()
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+UNSEEN = "Docker Engine does not answer: what runs in containers cannot be seen now."
+
 _GAP = "  "
 _LEAST = 8  # no column gets narrower than this
 _UNITS = ((86400 * 365, "y"), (86400 * 30, "mo"), (86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
@@ -23,7 +25,7 @@ class Column:
 
 def render(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> str:
     """Lines joined by newlines, the headings first. As wide as needed, at most `width` where columns can be cut."""
-    cells = [[column.heading for column in columns], *([_plain(cell) for cell in row] for row in rows)]
+    cells = [[column.heading for column in columns], *([plain(cell) for cell in row] for row in rows)]
     widths = _fit(columns, cells, width)
     return "\n".join(_line(row, widths) for row in cells)
 
@@ -84,7 +86,7 @@ def _padded(text: str, width: int) -> str:
     return text + " " * (width - _cells(text))
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Without control characters: a commit's subject must not move the reader's cursor."""
     return "".join(character if character.isprintable() else " " for character in text)
 

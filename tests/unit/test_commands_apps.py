@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -76,6 +77,8 @@ def test_an_app_as_json(admin: Caller) -> None:
         "running": {},
         "maintenance": False,
         "deploy_branch": None,
+        "build_options": {},
+        "run_options": {},
         "created_by": "alice",
     }
 
@@ -176,6 +179,35 @@ def test_ps_tells_why_something_runs_or_ended(operator: Caller, monkeypatch: pyt
 
     for state in (" draining ", " running (1 restart) ", " out of memory ", " not running "):
         assert shown.count(state) == 1, shown
+
+
+def test_ps_tells_of_what_does_not_stay_up(operator: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    operator("apps:create", "hello")
+    with_release(operator, "hello")
+    monkeypatch.setattr("gitpaas.releases.formation", lambda *_: {"web": 1, "worker": 1})
+    now = time.time()
+    operator.platform.runtime.instances += [
+        instance("hello", started_at=now - 5, restarts=4),
+        instance("hello", "worker", state="exited", exit_code=1, started_at=now - 2, exited_at=now, restarts=6),
+        instance("hello", "clock", release=2, state="exited", exit_code=1, exited_at=now, restarts=9),
+    ]
+
+    shown = operator("ps", "hello").out
+
+    assert " running (4 restarts) " in shown
+    assert re.search(r" exited \(1\), starts again in 3[12]\.\ds ", shown)
+    assert shown.endswith("web.1 and worker.1 keep crashing (7 times in a row). To see why: gitpaas logs hello\n")
+
+
+def test_containers_that_cannot_be_seen_are_not_called_idle(operator: Caller) -> None:
+    operator("apps:create", "hello")
+    with_release(operator, "hello")
+    operator.platform.runtime.unseen = frozenset({"image"})
+
+    assert operator("apps").out.startswith(
+        "Docker Engine does not answer: what runs in containers cannot be seen now.\n"
+    )
+    assert operator("apps", "--format", "json").json[0]["state"] == "unknown"
 
 
 @pytest.fixture
