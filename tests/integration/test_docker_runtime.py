@@ -387,7 +387,7 @@ there.runtime.run(there.spec("echo up; sleep 60"), lambda line: print(line, flus
     caller.stdout.close()
     assert len(engine.labelled("containers", config.identity)) == 1
     with there.again().attend():
-        until(lambda: there.traces() == [], timeout=10, told=there.traces)
+        until(lambda: there.traces() == [], timeout=20, told=there.traces)
 
 
 def test_many_are_listed_quickly(there: Docker) -> None:

@@ -61,8 +61,8 @@ def test_the_whole_request() -> None:
             "NetworkMode": "n1",
             "RestartPolicy": {"Name": "no"},
             "LogConfig": {
-                "Type": "local",
-                "Config": {"max-size": "10m", "max-file": "3", "mode": "non-blocking"},
+                "Type": "json-file",
+                "Config": {"max-size": "10m", "max-file": "3", "mode": "non-blocking", "max-buffer-size": "4m"},
             },
             "CapDrop": ["ALL"],
             "CapAdd": [

@@ -24,6 +24,7 @@ from gitpaas.engine.stream import Frames, Stream
 from gitpaas.runtimes.docker import names
 
 _WINDOW = 64  # lines: output and errors are listed in nearly the order of their times, not quite
+_LATE = 0.02  # seconds that a line may come after those that were written after it
 _STAMP = 30  # bytes: 2026-11-24T02:14:18.630011680Z
 
 
@@ -38,6 +39,8 @@ class Copy:
         size, last = _load(mark)
         self._last: deque[bytes] = deque(last, maxlen=_WINDOW)
         self._known = Counter(last)
+        self._newest = max(last, default=b"")
+        self._repeats = False
         self._surplus = max(0, _size(raw) - size)
         query: dict[str, str | int] = {"stdout": 1, "stderr": 1, "timestamps": 1, "follow": int(follow)}
         if last:
@@ -70,10 +73,20 @@ class Copy:
         if self._known[stamp] > 0:
             self._known[stamp] -= 1
             return b""
+        if self._is_repeated(stamp):
+            return b""
         self._last.append(stamp)
         passed = min(self._surplus, len(text))
         self._surplus -= passed
         return text[passed:]
+
+    def _is_repeated(self, stamp: bytes) -> bool:
+        """When its file is rotated under a flood the engine (20.10) may begin that file anew, in the same stream."""
+        if stamp > self._newest:
+            self._newest, self._repeats = stamp, False
+        elif not self._repeats:
+            self._repeats = stamp < self._newest and _moment(self._newest) - _moment(stamp) > _LATE
+        return self._repeats
 
     def _write(self, data: bytes) -> None:
         self._raw.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Collection, Iterable
 from contextlib import suppress
+from pathlib import Path
 
 from gitpaas import locks
 from gitpaas.config import Config
@@ -12,6 +14,8 @@ from gitpaas.runtimes.docker import copies, names
 from gitpaas.runtimes.docker.ports import FoundPorts
 from gitpaas.runtimes.docker.starting import Starter, lock_path, locks_folder
 from gitpaas.runtimes.docker.view import Entry
+
+_MOMENT = 2.0  # seconds
 
 
 class Orphans:
@@ -40,5 +44,13 @@ class Orphans:
         for key in strangers:
             self._ports.keep(key, None)
             for path in (copies.folder(self._config) / key, lock_path(self._config, key)):
-                if not locks.is_held(path):
+                if _is_old(path) and not locks.is_held(path):
                     path.unlink(missing_ok=True)
+
+
+def _is_old(path: Path) -> bool:
+    """Older than the moment between making a lock's file and locking it."""
+    try:
+        return time.time() - path.stat().st_mtime > _MOMENT
+    except FileNotFoundError:
+        return False
