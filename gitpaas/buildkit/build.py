@@ -123,7 +123,8 @@ class BuildKit:
     def _desk(self, job: Job) -> Iterator[Path]:
         """A directory for this build alone, the daemon's user's; and one of a killed build goes first."""
         desks, uid = self._config.buildkit / "desks", self._daemon.uid
-        desks.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (self._config.buildkit, desks):
+            folder.mkdir(exist_ok=True, mode=0o700)
         _sweep(desks)
         desk = desks / f"{job.app}-{job.build}"
         lock = desk.with_suffix(".lock")
