@@ -139,7 +139,11 @@ def _buildkit(config: Config) -> Iterator[Finding]:
     pid = buildkit.pid()
     running = f"runs (pid {pid})" if pid else "starts with the next build"
     lacks = buildkit.missing()
-    apart = "" if lacks else f"; capped at {amount(config.build_memory)}, its steps behind a bridge of their own"
+    apart = (
+        ""
+        if lacks
+        else f"; capped at {amount(config.build_memory * config.max_builds)}, its steps behind a bridge of their own"
+    )
     yield Finding("buildkit", "ok", running + apart)
     for sentence in lacks:
         yield Finding("buildkit", "poor", sentence)

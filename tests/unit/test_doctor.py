@@ -140,7 +140,7 @@ def test_tools(docker: Config, monkeypatch: pytest.MonkeyPatch, has_runc: bool) 
 def test_buildkit(docker: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gitpaas.buildkit.BuildKit.missing", lambda _: [])
     assert found(docker, "buildkit") == [
-        ("ok", "starts with the next build; capped at 2.0 GB, its steps behind a bridge of their own")
+        ("ok", "starts with the next build; capped at 4.0 GB, its steps behind a bridge of their own")
     ]
 
     monkeypatch.setattr("gitpaas.buildkit.BuildKit.missing", lambda _: ["No cgroup."])
