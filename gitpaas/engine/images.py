@@ -11,6 +11,8 @@ from typing import Any
 from gitpaas.engine.client import Engine
 from gitpaas.errors import EngineFailed
 
+_NO_COMMAND = ["/"]  # no program, and nobody's CMD
+
 Part = tuple[tuple[str, ...], tuple[int, ...]]  # diff ids and sizes from the lowest layer up to this one
 
 
@@ -56,14 +58,18 @@ class Images:
         return self.inspect(reference).id
 
     def name_and_label(self, image: str, name: str, labels: Mapping[str, str]) -> str:
-        """The id of a new image of the same layers that has these labels besides its own, and this name."""
+        """The id of a new image of the same layers that has these labels besides its own, and this name.
+
+        What it says in our own words is not believed: such labels stay without a value."""
         api = self._engine.api
         with self._engine.calls(f"labelling {name}"):
-            # A container must have some command; it is never started, and the image keeps its own.
+            # A container must have something to start, though it never is; the image gets that if it has no CMD.
             own = api.inspect_image(image)["Config"]
-            container = api.create_container(image, command=own.get("Cmd") or ["/"], network_disabled=True)["Id"]
+            command = own.get("Cmd") or (None if own.get("Entrypoint") else _NO_COMMAND)
+            container = api.create_container(image, command, network_disabled=True)["Id"]
             try:
-                conf = {"Labels": dict(labels), "Cmd": own.get("Cmd") or []}
+                false = {label: "" for label in own.get("Labels") or () if label.startswith("gitpaas.")}
+                conf = {"Labels": {**false, **labels}, "Cmd": own.get("Cmd") or []}
                 made = str(api.commit(container, conf=conf)["Id"])
             finally:
                 with suppress(EngineFailed), self._engine.calls("removing a container"):
@@ -152,6 +158,7 @@ def _listed(image: Mapping[str, Any]) -> ImageInfo:
 
 def _info(image: Mapping[str, Any]) -> ImageInfo:
     config: Mapping[str, Any] = image.get("Config") or {}
+    command: list[str] = config.get("Cmd") or []
     return ImageInfo(
         id=image["Id"],
         names=_names(image),
@@ -159,7 +166,7 @@ def _info(image: Mapping[str, Any]) -> ImageInfo:
         size=image["Size"],
         created=_moment(image.get("Created")),
         entrypoint=tuple(config.get("Entrypoint") or ()),
-        command=tuple(config.get("Cmd") or ()),
+        command=tuple(command if command != _NO_COMMAND else ()),
         ports=_ports(config.get("ExposedPorts") or {}),
         env=dict(pair.partition("=")[::2] for pair in config.get("Env") or ()),
         user=config.get("User") or "",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tarfile
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ _BLOCK = 512  # of a tar
 _LIKELY = 3  # of the newest images: a build shares its layers with one of these or with none
 _EMPTY = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"  # of a step that changes nothing
 _BLOBS = "gitpaas.layers"  # label: under which hashes the layout had the layers, "" where that is the diff id itself
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 Chain = tuple[str, ...]  # the diff ids of a layer and of all below it
 
@@ -54,7 +57,8 @@ class Layouts:
         folder = layout / "blobs" / "sha256"
         folder.mkdir(parents=True)
         for blob in set(self._there(app).values()) - self._wanted:
-            _path(layout, blob).touch()
+            if _DIGEST.fullmatch(blob):  # a label may be of an image that came in another way: anybody's words
+                _path(layout, blob).touch()
 
     def load(self, layout: Path, name: str, labels: Mapping[str, str]) -> str | None:
         """The id of the image in the engine, with this name and these labels (gitpaas.app among them).

@@ -178,13 +178,35 @@ def test_what_the_engine_cannot_read_is_told(dock: Dock) -> None:
             dock.images.load(archive)
 
 
+@pytest.mark.parametrize("start", [{}, {"Entrypoint": ["/bin/app"]}, {"Entrypoint": ["/bin/app"], "Cmd": ["a"]}])
+def test_labelling_adds_no_command(dock: Dock, start: dict[str, list[str]]) -> None:
+    before = dock.images.inspect(dock.build(1, **start).reference)
+
+    again = dock.images.name_and_label(before.id, dock.name("build-2"), dock.marks(dock.app, 2))
+
+    after = dock.images.inspect(again)
+    assert (after.entrypoint, after.command) == (before.entrypoint, before.command)
+
+
+def test_a_label_that_leads_elsewhere_makes_no_file_there(dock: Dock) -> None:
+    made = dock.build(1)
+    dock.images.name_and_label(
+        made.reference, dock.name("build-2"), {**dock.marks(dock.app, 2), "gitpaas.layers": "sha256:../../../out,x"}
+    )
+
+    dock.layouts.prepare(dock.desk / "new", dock.app)
+
+    assert not (dock.desk / "out").exists()
+    assert {len(path.name) for path in (dock.desk / "new" / "blobs" / "sha256").iterdir()} == {64}
+
+
 def test_an_image_of_the_engine_is_named_and_labelled_without_a_new_layer(dock: Dock) -> None:
     made = dock.build(1, Cmd=["serve"], Env=["A=1"], Labels={"maintainer": "alice"})
 
-    again = dock.images.name_and_label(made.reference, dock.name("build-2"), {"gitpaas.build": "2"})
+    again = dock.images.name_and_label(made.reference, dock.name("build-2"), dock.marks(dock.app, 2))
 
     before, after = dock.images.inspect(made.reference), dock.images.inspect(again)
-    assert after.labels == {**before.labels, "gitpaas.build": "2"}
+    assert after.labels == {"maintainer": "alice", "gitpaas.layers": "", **dock.marks(dock.app, 2)}
     assert (after.command, after.env, after.names) == (before.command, before.env, (dock.name("build-2"),))
     assert dock.images.layers(again) == dock.images.layers(made.reference)
     assert dock.engine.api.containers(all=True, filters={"ancestor": made.reference}) == []
