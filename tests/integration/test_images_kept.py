@@ -15,6 +15,7 @@ from gitpaas import apps, deploy, disk, releases
 from gitpaas.artifacts.images import ImageStore
 from gitpaas.config import Config
 from gitpaas.engine import Engine, labels
+from gitpaas.engine import disk as engines
 from gitpaas.engine.images import Images
 from gitpaas.engine.layouts import Layouts
 from gitpaas.errors import EngineFailed, NotFound
@@ -177,11 +178,18 @@ def test_an_app_that_is_destroyed_takes_its_images_along(site: Site) -> None:
     assert site.images.ours("hello") == []
 
 
-def test_what_images_take_is_told_by_app(site: Site) -> None:
+def test_what_images_and_volumes_take_is_told_by_app(site: Site) -> None:
+    engine = Engine(site.flow.config)
     for number in range(1, 4):
         site.push(str(number) * 1000)
-
-    taken = {(use.app, use.what): use.bytes for use in disk.usage(site.flow.platform).usages}
+    name = f"gp-images-test-{site.flow.config.identity}"
+    engine.api.create_volume(name, labels=labels(engine.ours, app="hello", volume="data"))
+    try:
+        taken = {(use.app, use.what): use.bytes for use in disk.usage(site.flow.platform).usages}
+        volumes = engines.volumes(engine)
+    finally:
+        engine.api.remove_volume(name)
 
     assert 5000 + 3 * 1000 <= taken["hello", "images"] < 3 * (5000 + 1000 + 4096 * 8)
     assert taken["hello", "source"] > 0
+    assert volumes.keys() == {"hello"}
