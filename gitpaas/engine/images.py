@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 from typing import Any
 
 from gitpaas.engine.client import Engine
@@ -24,13 +23,9 @@ class ImageInfo:
     names: tuple[str, ...]  # name:tag
     labels: Mapping[str, str]
     size: int  # bytes, layers that it shares with others included
-    created: float  # seconds since the epoch; 0 when it does not say
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     ports: tuple[int, ...] = ()  # TCP ports that it EXPOSEs
-    env: Mapping[str, str] = field(default_factory=dict)
-    user: str = ""
-    healthcheck: tuple[str, ...] = ()  # ("CMD-SHELL", "curl ...")
 
     @property
     def build(self) -> int:
@@ -152,7 +147,6 @@ def _listed(image: Mapping[str, Any]) -> ImageInfo:
         names=_names(image),
         labels=image.get("Labels") or {},
         size=image["Size"],
-        created=float(image["Created"]),
     )
 
 
@@ -164,13 +158,9 @@ def _info(image: Mapping[str, Any]) -> ImageInfo:
         names=_names(image),
         labels=config.get("Labels") or {},
         size=image["Size"],
-        created=_moment(image.get("Created")),
         entrypoint=tuple(config.get("Entrypoint") or ()),
         command=tuple(command if command != _NO_COMMAND else ()),
         ports=_ports(config.get("ExposedPorts") or {}),
-        env=dict(pair.partition("=")[::2] for pair in config.get("Env") or ()),
-        user=config.get("User") or "",
-        healthcheck=tuple((config.get("Healthcheck") or {}).get("Test") or ()),
     )
 
 
@@ -183,10 +173,3 @@ def _ports(exposed: Iterable[str]) -> tuple[int, ...]:
     """{"8000/tcp": {}, "53/udp": {}} -> (8000,); ranges are expanded by whoever built the image."""
     split = (port.partition("/") for port in exposed)
     return tuple(sorted(int(number) for number, _, protocol in split if protocol in ("tcp", "") and number.isdigit()))
-
-
-def _moment(text: str | None) -> float:
-    try:
-        return max(datetime.fromisoformat(text).timestamp(), 0.0) if text else 0.0
-    except ValueError:
-        return 0.0

@@ -98,19 +98,13 @@ def foreign(dock: Dock) -> Iterator[list[str]]:
 
 
 def test_an_image_says_how_it_starts(dock: Dock) -> None:
-    made = dock.build(
-        1,
-        Entrypoint=["/bin/app"], Cmd=["serve"], Env=["A=1", "B=x=y"], User="app",
-        ExposedPorts={"8000/tcp": {}, "53/udp": {}, "80/tcp": {}}, Healthcheck={"Test": ["CMD-SHELL", "true"]},
-    )  # fmt: skip
+    exposed = {"8000/tcp": {}, "53/udp": {}, "80/tcp": {}}
+    made = dock.build(1, Entrypoint=["/bin/app"], Cmd=["serve"], ExposedPorts=exposed)
 
     info = dock.images.inspect(made.reference)
 
-    assert (info.entrypoint, info.command, info.user) == (("/bin/app",), ("serve",), "app")
-    assert (info.ports, dict(info.env)) == ((80, 8000), {"A": "1", "B": "x=y"})
-    assert info.healthcheck == ("CMD-SHELL", "true")
+    assert (info.entrypoint, info.command, info.ports) == (("/bin/app",), ("serve",), (80, 8000))
     assert (info.build, info.names, info.id) == (1, (dock.name("build-1"),), made.reference)
-    assert info.created > 1_700_000_000
     assert info.size > 5000
 
 
@@ -201,13 +195,13 @@ def test_a_label_that_leads_elsewhere_makes_no_file_there(dock: Dock) -> None:
 
 
 def test_an_image_of_the_engine_is_named_and_labelled_without_a_new_layer(dock: Dock) -> None:
-    made = dock.build(1, Cmd=["serve"], Env=["A=1"], Labels={"maintainer": "alice"})
+    made = dock.build(1, Cmd=["serve"], Labels={"maintainer": "alice"})
 
     again = dock.images.name_and_label(made.reference, dock.name("build-2"), dock.marks(dock.app, 2))
 
     before, after = dock.images.inspect(made.reference), dock.images.inspect(again)
     assert after.labels == {"maintainer": "alice", "gitpaas.layers": "", **dock.marks(dock.app, 2)}
-    assert (after.command, after.env, after.names) == (before.command, before.env, (dock.name("build-2"),))
+    assert (after.command, after.names) == (before.command, (dock.name("build-2"),))
     assert dock.images.layers(again) == dock.images.layers(made.reference)
     assert dock.engine.api.containers(all=True, filters={"ancestor": made.reference}) == []
     dock.images.remove(dock.name("build-1"))

@@ -20,7 +20,7 @@ MARKS = {"gitpaas.home": "abc", "gitpaas.app": "demo", "gitpaas.id": "demo.v1.we
 
 
 def image(**values: object) -> ImageInfo:
-    usual = {"id": "sha256:1", "names": (), "labels": {}, "size": 1, "created": 0.0}
+    usual = {"id": "sha256:1", "names": (), "labels": {}, "size": 1}
     return ImageInfo(**(usual | values))  # type: ignore[arg-type]
 
 
