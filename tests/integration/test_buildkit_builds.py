@@ -15,6 +15,7 @@ from pathlib import Path
 import dockerfiles
 import engine
 import pytest
+import samples
 from dockerfiles import BASE, Yard, eventually, processes
 
 from gitpaas import linux
@@ -143,6 +144,21 @@ def test_through_a_registry(yard: Yard) -> None:
     build = found.labels["gitpaas.build"]
     with pytest.raises(BuildFailed, match="another app's image"):
         other.build(f"FROM {engine.REGISTRY}/gitpaas/pushed:build-{build}\nRUN cat /app/main.txt\n", app="thief")
+
+
+@pytest.mark.parametrize("name", samples.images("dockerfile"))
+def test_the_sample_apps(yard: Yard, name: str) -> None:
+    expected, files = samples.expected(name), (samples.APPS / name).iterdir()
+    sources = {path.name: path.read_text() for path in files if path.name not in ("Dockerfile", "expected.json")}
+    text = (samples.APPS / name / "Dockerfile").read_text()
+    if expected.get("build") == "fails":
+        with pytest.raises(BuildFailed, match=expected["says"]) as failed:
+            yard.build(text, sources, app="sample")
+        assert failed.value.tail == ("no such table: users",)
+    else:
+        built = yard.build(text, sources, app="sample")
+        assert built.artifact.processes == {"web": ""}
+        assert built.run("python3", "-m", "py_compile", "server.py") == ""
 
 
 # Faults

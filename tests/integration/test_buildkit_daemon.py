@@ -1,0 +1,197 @@
+"""The daemon's life with the real buildkitd: who starts it, what ends it, and what it leaves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import dockerfiles
+import engine
+import pytest
+from dockerfiles import Yard, eventually
+
+from gitpaas import linux, locks
+from gitpaas.buildkit.daemon import Daemon
+from gitpaas.errors import ToolFailed
+from gitpaas.toolchain import Toolchain
+
+pytestmark = [pytest.mark.needs("root", "sandbox", "buildkit"), pytest.mark.timeout(120)]
+
+CNI = "buildkit-cni-bridge"
+
+
+@pytest.fixture
+def yard(tmp_path: Path) -> Iterator[Yard]:
+    with dockerfiles.yard(tmp_path / "home") as made:
+        yield made
+
+
+def daemon(yard: Yard) -> Daemon:
+    return Daemon(yard.config, Toolchain(yard.config))
+
+
+def used(yard: Yard) -> int:
+    """The pid of the daemon that a build would use now."""
+    own = daemon(yard)
+    with own.in_use():
+        pid = own.pid()
+    assert pid
+    return pid
+
+
+def interface(yard: Yard) -> Path:
+    return Path(f"/sys/class/net/gpb-{yard.config.identity[:8]}")
+
+
+def rules(yard: Yard) -> str:
+    listed = subprocess.run(["iptables", "-w", "-t", "raw", "-S"], capture_output=True, text=True, check=True).stdout
+    return "\n".join(line for line in listed.splitlines() if interface(yard).name in line)
+
+
+def test_it_is_started_once_and_outlives_who_started_it(yard: Yard) -> None:
+    script = (
+        "from gitpaas.config import load; from gitpaas.buildkit.daemon import Daemon\n"
+        "from gitpaas.toolchain import Toolchain; config = load(); own = Daemon(config, Toolchain(config))\n"
+        "with own.in_use(): print(own.pid())"
+    )
+    command = [sys.executable, "-c", script]
+    with ThreadPoolExecutor(3) as pool:  # at the same time, by three processes
+        runs = [pool.submit(subprocess.check_output, command, env=yard.config.environ) for _ in range(3)]
+    pids = {int(run.result()) for run in runs}
+    assert len(pids) == 1
+    assert used(yard) == pids.pop()
+    assert os.getsid(used(yard)) != os.getsid(0)
+
+
+def test_stopped_it_leaves_nothing(yard: Yard) -> None:
+    pid = used(yard)
+    assert interface(yard).exists()
+    assert "-d 10.213.0.0/16 -j DROP" in rules(yard).replace("-i " + interface(yard).name + " ", "")
+    yard.buildkit.stop()
+    yard.buildkit.stop()
+    eventually(lambda: not Path(f"/proc/{pid}").exists())
+    assert not interface(yard).exists()
+    assert rules(yard) == ""
+    assert str(yard.config.home) not in Path("/proc/self/mountinfo").read_text()
+    group = linux.cgroup(f"buildkit-{yard.config.identity}")
+    assert group is None or not any(path.exists() for path in group.paths)
+
+
+def test_killed_it_leaves_no_mounts_and_the_next_one_starts(yard: Yard) -> None:
+    first = used(yard)
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: not locks.is_held(yard.config.locks / "buildkit"))
+    assert yard.buildkit.pid() is None
+    assert str(yard.config.home) not in Path("/proc/self/mountinfo").read_text()
+    assert used(yard) != first
+
+
+def test_changed_settings_wait_until_nobody_builds(yard: Yard) -> None:
+    other = yard.again(BUILD_CACHE="3g")
+    own = daemon(yard)
+    with own.in_use():
+        before = own.pid()
+        assert used(other) == before, "not while somebody builds"
+    after = used(other)
+    assert after != before
+    assert str(3 << 30) in (yard.config.buildkit / "buildkitd.toml").read_text()
+    assert used(other) == after
+
+
+def test_it_rests_when_nobody_has_built_for_a_while(yard: Yard) -> None:
+    assert not yard.buildkit.rest(0), "there is none"
+    own = daemon(yard)
+    with own.in_use():
+        assert not yard.buildkit.rest(0)
+        assert own.pid()
+    assert not yard.buildkit.rest(60)
+    assert own.pid()
+    assert yard.buildkit.rest(0)
+    assert own.pid() is None
+
+
+def test_it_is_capped(yard: Yard) -> None:
+    group = linux.cgroup(f"buildkit-{yard.config.identity}")
+    if group is None:
+        pytest.skip("needs cgroups, which this machine does not have")
+    pid = used(yard.again(BUILD_MEMORY="1g", MAX_BUILDS="3", BUILD_CPUS="1.5"))
+    assert pid in [process.pid for process in group.members()]
+    written = {path.name: path.read_text().strip() for part in group.paths for path in part.iterdir() if path.is_file()
+               and path.name in ("memory.limit_in_bytes", "memory.max", "cpu.cfs_quota_us", "cpu.max")}  # fmt: skip
+    assert str(3 << 30) in written.values()
+    if linux.can_limit_cpus():
+        assert {"150000", "150000 100000"} & set(written.values())
+
+
+def test_where_no_bridge_can_be_made_steps_share_the_network_and_that_is_told(yard: Yard, tmp_path: Path) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir(mode=0o700)
+    for path in engine.TOOLS.iterdir():
+        if path.is_file() and path.name != CNI:
+            (tools / path.name).symlink_to(path.resolve())
+    (tools / CNI).write_text('#!/bin/sh\n[ "$1" = --version ] && echo "v1.9.1" && exit\nexit 1\n')
+    (tools / CNI).chmod(0o755)
+    broken = yard.again(TOOLS=str(tools))
+
+    first = used(broken)
+
+    assert "share the server's network, since" in broken.buildkit.missing()[0]
+    assert used(broken) == first, "it is not tried again each time"
+    assert 'networkMode = "host"' in (yard.config.buildkit / "buildkitd.toml").read_text()
+
+
+def test_a_daemon_that_cannot_start_says_why(yard: Yard, tmp_path: Path) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir(mode=0o700)
+    for path in engine.TOOLS.iterdir():
+        if path.is_file() and path.name != "buildkitd":
+            (tools / path.name).symlink_to(path.resolve())
+    (tools / "buildkitd").write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && echo v0.32.2 && exit\necho "no such luck"; exit 1\n'
+    )
+    (tools / "buildkitd").chmod(0o755)
+    with pytest.raises(ToolFailed, match="buildkitd does not start: no such luck"):
+        used(yard.again(TOOLS=str(tools)))
+    assert used(yard)
+
+
+def test_a_stale_socket_is_no_daemon(yard: Yard) -> None:
+    run = yard.config.buildkit / "run"
+    run.mkdir(parents=True)
+    subprocess.run(
+        [sys.executable, "-c", "import socket; socket.socket(socket.AF_UNIX).bind('buildkitd.sock')"],
+        cwd=run,
+        check=True,
+    )
+    assert yard.buildkit.pid() is None
+    assert used(yard)
+
+
+def test_a_long_path_of_the_state_directory_is_no_hindrance(tmp_path: Path) -> None:
+    with dockerfiles.yard(tmp_path / ("x" * 100) / "home") as made:
+        assert used(made)
+        assert made.buildkit.prune_cache() >= 0
+
+
+def test_its_log_does_not_grow_for_ever(yard: Yard) -> None:
+    used(yard)
+    log = yard.config.buildkit / "buildkitd.log"
+    with log.open("a") as file:
+        file.write("x" * (2 << 20))
+    yard.buildkit.stop()
+    used(yard)
+    assert log.stat().st_size < 1 << 20
+
+
+def test_asking_costs_next_to_nothing(yard: Yard) -> None:
+    used(yard)
+    began = time.monotonic()
+    for _ in range(20):
+        yard.buildkit.rest()
+    assert (time.monotonic() - began) / 20 < 0.005
