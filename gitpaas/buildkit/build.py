@@ -49,8 +49,13 @@ class BuildKit:
         """The id of the image in the engine, where it is called `job.name` and labelled.
 
         BuildFailed names the step and has its last lines; ToolFailed and EngineFailed are not the app's fault."""
-        deadline = time.monotonic() + job.timeout
         _warm_up(self._config)
+        try:
+            return self._build(job, out, time.monotonic() + job.timeout)
+        except OSError as error:
+            raise ToolFailed(f"The build cannot be prepared: {error}") from error
+
+    def _build(self, job: Job, out: Output, deadline: float) -> str:
         with self._desk(job) as desk:
             way = delivery.choose(self._config, job, desk, self._daemon.uid)
             self._solve(job, way, desk, out, deadline)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from gitpaas.buildkit.network import Network
 from gitpaas.config import Config
 
 _RESERVED = 4  # a quarter of the cache's budget stays, however full the disk is
 _FREE = "10%"  # of the disk, which the cache gives way for
+_LONGEST_SOCKET = 100  # bytes of its path; the kernel's limit is a few more
 _HISTORY = 20  # builds that BuildKit remembers for itself; ours are in the database
 # What a Dockerfile may name as its syntax. A frontend of anybody's could ask for what is cached of other apps' steps.
 _FRONTENDS = ("docker/dockerfile", "docker/dockerfile-upstream", "ghcr.io/railwayapp/railpack-frontend")
@@ -36,10 +38,19 @@ def _daemon(config: Config, uid: int) -> Iterator[str]:
     yield f"root = {_quoted(config.buildkit / 'root')}"
     yield "[grpc]"
     yield f"uid = {uid}"
+    yield from _traces(config.buildkit / "traces.sock")
     yield "[history]"
     yield f"maxEntries = {_HISTORY}"
     yield "[frontend.'gateway.v0']"
     yield f"allowedRepositories = [{', '.join(map(_quoted, _FRONTENDS))}]"
+
+
+def _traces(path: Path) -> Iterator[str]:
+    """BuildKit shows its steps a socket for traces. By itself at one place for all daemons of a machine, and the first
+    that ends takes it away from the others."""
+    if len(os.fsencode(path)) <= _LONGEST_SOCKET:
+        yield "[otel]"
+        yield f"socketPath = {_quoted(path)}"
 
 
 def _worker(config: Config, network: Network, cgroup: str | None) -> Iterator[str]:

@@ -91,6 +91,9 @@ def test_a_cached_directory_is_the_apps_own(yard: Yard) -> None:
     yard.build(PYTHON + f"RUN {mount} echo poison > /kept/x\n", app="poisoner")
     own = yard.build(PYTHON + f"RUN {mount} echo mine >> /kept/y; ls /kept > /seen\nCMD cat /seen\n", app="other")
     assert own.run() == "y\n"
+    poisoned = PYTHON + f"RUN {mount} cat /kept/x > /seen || true\nCMD cat /seen\n"
+    assert yard.build(poisoned, app="poisoner").run() == "poison\n"
+    assert yard.build(poisoned, app="other").run() == "", "nor does the step come with what it found elsewhere"
     args = {"BUILDKIT_CACHE_MOUNT_NS": "poisoner"}
     again = yard.build(PYTHON + f"RUN {mount} ls /kept > /seen\nCMD cat /seen\n", app="other", args=args)
     assert again.run() == "y\n"

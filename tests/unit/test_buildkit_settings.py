@@ -25,6 +25,7 @@ def job(tree: Path, **more: object) -> Job:
 
 
 def test_buildkitd_toml(config: Config) -> None:
+    config = replace(config, home=Path("/var/lib/gitpaas"))
     chosen = replace(
         config,
         build_cache=4 << 30,
@@ -35,6 +36,7 @@ def test_buildkitd_toml(config: Config) -> None:
     assert tomllib.loads(settings.toml(chosen, BRIDGE, 50000, "/gitpaas.x")) == {
         "root": str(config.buildkit / "root"),
         "grpc": {"uid": 50000},
+        "otel": {"socketPath": str(config.buildkit / "traces.sock")},
         "history": {"maxEntries": 20},
         "frontend": {
             "gateway.v0": {
@@ -66,6 +68,11 @@ def test_buildkitd_toml(config: Config) -> None:
             "127.0.0.1:5001": {"http": True},
         },
     }
+
+
+def test_a_socket_whose_path_no_kernel_takes_is_not_asked_for(config: Config) -> None:
+    deep = replace(config, home=config.home / ("x" * 100))
+    assert "otel" not in tomllib.loads(settings.toml(deep, BRIDGE, 1, None))
 
 
 def test_without_bridge_and_cgroups_steps_share_the_hosts_network_without_limits(config: Config) -> None:
