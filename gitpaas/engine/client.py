@@ -14,14 +14,14 @@ from gitpaas.errors import EngineFailed
 if TYPE_CHECKING:
     from docker import APIClient
 
-_TIMEOUT = 60.0  # seconds until a call is given up
+_TIMEOUT = 60  # seconds until a call is given up
 _CONNECTIONS = 50  # kept for later calls; every thread that stops an instance has one
 
 
 class Engine:
     """Use `api` within `calls()`, which turns what the library raises into EngineFailed."""
 
-    def __init__(self, config: Config, timeout: float = _TIMEOUT) -> None:
+    def __init__(self, config: Config, timeout: int = _TIMEOUT) -> None:
         self._config = config
         self._timeout = timeout
 
@@ -30,7 +30,7 @@ class Engine:
         """The low-level client. It speaks the newest version that both sides know."""
         from docker import APIClient
 
-        api = APIClient(base_url=self.address, version="auto", timeout=int(self._timeout), max_pool_size=_CONNECTIONS)
+        api = APIClient(base_url=self.address, version="auto", timeout=self._timeout, max_pool_size=_CONNECTIONS)
         weakref.finalize(self, api.close)
         return api
 

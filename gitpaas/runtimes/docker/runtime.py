@@ -25,7 +25,7 @@ from gitpaas.values import Instance, InstanceSpec, Reach, Survey
 
 _log = logging.getLogger(__name__)
 
-_QUICK = 10.0  # seconds in which the engine answers a question
+_QUICK = 10  # seconds in which the engine answers a question
 _GONE = 10.0  # seconds in which it removes what has ended
 _LAST_WORDS = 5.0  # seconds that what it wrote last gets to arrive in its file
 _CONFLICT = 409

@@ -1,0 +1,180 @@
+"""Engines that a test may cut off, stop and kill: a door before the machine's own, and one of the test's own."""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import engine
+from instances import until
+
+from gitpaas.engine import answers
+
+_PIECE = 65536
+
+
+class Door:
+    """A socket that leads to the machine's engine, as long as it is open."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._waiting: list[socket.socket] = []  # for an answer that does not come
+        self._through: list[tuple[socket.socket, socket.socket]] = []
+        self._server: socket.socket | None = None
+        self.open()
+
+    @property
+    def address(self) -> str:
+        return f"unix://{self.path}"
+
+    def open(self) -> None:
+        self._listen(self._pass_on)
+
+    def hang(self) -> None:
+        """From now on it takes connections and says nothing."""
+        self.close()
+        self._listen(self._waiting.append)
+
+    def close(self) -> None:
+        """Like an engine that has ended."""
+        if self._server is not None:
+            with suppress(OSError):
+                self._server.shutdown(socket.SHUT_RDWR)
+            self._server.close()
+            self._server = None
+        self.path.unlink(missing_ok=True)
+        for client in self._waiting:
+            client.close()
+        for one, _ in self._through:
+            with suppress(OSError):  # its thread closes it
+                one.shutdown(socket.SHUT_RDWR)
+        self._waiting, self._through = [], []
+
+    def _listen(self, serve: Callable[[socket.socket], None]) -> None:
+        self._server = socket.socket(socket.AF_UNIX)
+        self._server.bind(str(self.path))
+        self._server.listen(50)
+        threading.Thread(target=self._accept, args=(self._server, serve), daemon=True).start()
+
+    def _accept(self, server: socket.socket, serve: Callable[[socket.socket], None]) -> None:
+        with suppress(OSError):
+            while True:
+                serve(server.accept()[0])
+
+    def _pass_on(self, client: socket.socket) -> None:
+        real = socket.socket(socket.AF_UNIX)
+        real.connect(engine.SOCKET)
+        self._through.append((client, real))
+        threading.Thread(target=_shuttle, args=(client, real), daemon=True).start()
+
+
+def _shuttle(client: socket.socket, real: socket.socket) -> None:
+    """Both ways, until one side hangs up."""
+    others = {client: real, real: client}
+    with client, real, suppress(OSError):
+        while True:
+            for ready in select.select([client, real], [], [])[0]:
+                if not (data := ready.recv(_PIECE)):
+                    return
+                others[ready].sendall(data)
+
+
+@contextmanager
+def door(path: Path) -> Iterator[Door]:
+    made = Door(path)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+class OwnEngine:
+    """A dockerd of the test's own, with one image of the machine's."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self.address = f"unix://{folder}/s"
+        self.image = ""
+
+    def start(self) -> None:
+        folder = self._folder
+        with (folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *("dockerd", "--host", self.address, "--pidfile", folder / "pid"),
+                    *("--data-root", folder / "data", "--exec-root", folder / "exec"),
+                    # It leaves the machine's network rules alone: they are the other engine's.
+                    *("--bridge", "none", "--iptables=false", "--ip6tables=false"),
+                ],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        until(lambda: answers(self.address), timeout=30, told=lambda: (folder / "log").read_text()[-2000:])
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """SIGTERM ends the containers too; SIGKILL leaves them to the next one."""
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(60)
+            self._process = None
+            # Its containerd dies with it. Where nobody reaps that, the next one would take it for alive.
+            (self._folder / "exec" / "containerd" / "containerd.pid").unlink(missing_ok=True)
+
+    def take_image(self, name: str) -> None:
+        from docker import APIClient
+
+        theirs, mine = APIClient(base_url=f"unix://{engine.SOCKET}"), APIClient(base_url=self.address, timeout=120)
+        list(mine.load_image(theirs.get_image(name)))
+        self.image = mine.inspect_image(name)["Id"]
+        theirs.close()
+        mine.close()
+
+    def remove(self) -> None:
+        """What a killed one has left as well."""
+        self.stop()
+        for pid in _holders(self._folder):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + 10
+        while points := _mounts(self._folder):
+            for point in points:
+                subprocess.run(["umount", "-l", point], check=False)
+            assert time.monotonic() < deadline, points
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+@contextmanager
+def own_engine(folder: Path, image: str) -> Iterator[OwnEngine]:
+    made = OwnEngine(folder)
+    try:
+        made.start()
+        made.take_image(image)
+        yield made
+    finally:
+        made.remove()
+
+
+def _holders(folder: Path) -> list[int]:
+    """Processes with this directory among their arguments: containerd, its shims."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if os.fsencode(folder) + b"/" in path.read_bytes():
+                found.append(int(path.parent.name))
+    return found
+
+
+def _mounts(folder: Path) -> list[str]:
+    lines = Path("/proc/self/mounts").read_text().splitlines()
+    return [point for point in (line.split()[1] for line in lines) if point.startswith(f"{folder}/")]
