@@ -16,12 +16,14 @@ from pathlib import Path
 from gitpaas import locks
 from gitpaas.config import Config
 from gitpaas.errors import GitpaasError
+from gitpaas.linux import Process, processes
 from gitpaas.platform import choose, make_runtime
 
 HAND_OVER = signal.SIGUSR1  # end, and leave the router to the next server: no request is lost meanwhile
 
 _READY = 30.0  # seconds that `start` waits for the ready line
 _GOODBYE = 20.0  # seconds that `stop` waits
+_LAST_MOMENT = 3.0
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,11 @@ def start(config: Config) -> DaemonStatus:
 
 def stop(config: Config, *, apps: bool = False) -> bool:
     """End the server and the router, and with `apps` every instance and BuildKit too. False when no server ran."""
+    pid = _server_pid(config)
+    process = processes.find(pid) if pid else None
     stopped = _end_server(config, signal.SIGTERM)
+    if process:
+        _await_last_moment(process)
     if apps:
         _stop_instances(config)
         _stop_buildkit(config)
@@ -128,6 +134,13 @@ def _await_end(config: Config, pid: int) -> None:
         if time.monotonic() > deadline:
             raise GitpaasError(f"The server (pid {pid}) has not ended within {_GOODBYE:.0f} s.")
         time.sleep(0.05)
+
+
+def _await_last_moment(server: Process) -> None:
+    """It lets go of its lock a little before it is gone."""
+    deadline = time.monotonic() + _LAST_MOMENT
+    while server.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def _stop_instances(config: Config) -> None:

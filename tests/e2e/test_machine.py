@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,6 +40,22 @@ def test_port_taken_is_said_with_who_has_it(own_world: World, port: str, short_d
     assert refused.code == 1
     assert number in refused.errors
     assert str(squatter.pid) in refused.errors
+
+
+def test_server_without_docker_never_loads_its_library(own_world: World) -> None:
+    """It takes half a second and some megabytes."""
+    own_world.stop()
+    own_world.env["PYTHONPROFILEIMPORTTIME"] = "1"
+    own_world.start()
+    for command in ("apps", "status", "disk", "events"):
+        own_world.ssh(command)
+    time.sleep(1.5)  # a round of each loop
+    own_world.stop()
+
+    lines = (own_world.root / "serve.err").read_text().splitlines()
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in lines if line.startswith("import time:")}
+    assert "paramiko" in loaded
+    assert loaded.isdisjoint({"docker", "requests", "urllib3"})
 
 
 @pytest.fixture

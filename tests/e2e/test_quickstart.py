@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import engine
 import pytest
 
 from .programs import Result, command_line, free_port, processes, run
@@ -32,6 +35,16 @@ class Newcomer:
         argv = [str(self.clone / "scripts" / "quickstart"), *options]
         return run(argv, env=self.env, cwd=self.home, merge=True, timeout=280)
 
+    @property
+    def identity(self) -> str:
+        """What marks everything of this user's server in the engine."""
+        return hashlib.sha256(os.fsencode((self.home / ".gitpaas").resolve())).hexdigest()[:12]
+
+    def in_engine(self) -> dict[str, int]:
+        """How many containers, images, networks and volumes there are of it."""
+        kinds = ("containers", "images", "networks", "volumes")
+        return {kind: len(engine.labelled(kind, self.identity)) for kind in kinds}
+
     def page(self) -> str:
         port = self.env["GITPAAS_HTTP_PORT"]
         argv = ["curl", "-sS", "-H", "Host: hello.localhost", f"http://127.0.0.1:{port}/"]
@@ -51,13 +64,24 @@ def newcomer(short_directory: Path) -> Iterator[Newcomer]:
     env = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     ports = {"GITPAAS_SSH_PORT": str(free_port()), "GITPAAS_HTTP_PORT": str(free_port())}
     env |= ports | {"HOME": str(home), "GIT_CONFIG_NOSYSTEM": "1", "GITPAAS_PYTHON": sys.executable}
-    env |= {"GITPAAS_APP_UID_BASE": "900000", "GITPAAS_APP_PORTS": "30000-30099"}
+    env |= {"GITPAAS_APP_UID_BASE": "900000", "GITPAAS_APP_PORTS": "30000-30099", "GITPAAS_RUNTIME": "host"}
     made = Newcomer(clone, home, env)
     try:
         yield made
     finally:
         if (clone / ".venv" / "bin" / "gitpaas").exists():
             run([str(clone / ".venv" / "bin" / "gitpaas"), "stop", "--apps"], env=env)
+
+
+@pytest.fixture
+def docker_newcomer(newcomer: Newcomer) -> Iterator[Newcomer]:
+    """One who says nothing of a runtime, on a machine with Docker Engine."""
+    newcomer.env.update(engine.variables())
+    del newcomer.env["GITPAAS_RUNTIME"]
+    try:
+        yield newcomer
+    finally:
+        engine.clear(newcomer.identity)
 
 
 @pytest.mark.needs("curl")
@@ -100,6 +124,44 @@ def test_own_host_paas_is_not_overruled(newcomer: Newcomer) -> None:
     assert worked.code == 0, worked.output
     assert config.read_text() == "Host *\n  Port 22\nHost paas\n  HostName example.invalid\n"
     assert newcomer.quickstart("--purge").code == 0
+
+
+@pytest.mark.needs("curl", "root", "docker", "railpack")
+def test_with_docker_it_builds_an_image_and_leaves_nothing(docker_newcomer: Newcomer) -> None:
+    newcomer = docker_newcomer
+    first = newcomer.quickstart()
+
+    assert first.code == 0, first.output
+    assert re.search(r"^ +chose +runtime docker: Docker Engine answers at ", first.output, re.MULTILINE)
+    assert "(Railpack 0." in first.output
+    assert "Hello from gitpaas" in newcomer.page()
+    assert newcomer.in_engine() == {"containers": 1, "images": 1, "networks": 1, "volumes": 0}
+
+    _remembers_its_runtime(newcomer)
+    _pushes_a_change(newcomer)
+    _goes_down_and_comes_back(newcomer)
+    _gives_it_storage(newcomer)
+    (newcomer.home / ".ssh" / "config").write_text("Host *\n  Port 1\n")
+    _is_purged(newcomer)
+    assert newcomer.in_engine() == {"containers": 0, "images": 0, "networks": 0, "volumes": 0}
+
+
+def _remembers_its_runtime(newcomer: Newcomer) -> None:
+    """And where images come from, in the next shell."""
+    bare = {name: value for name, value in newcomer.env.items() if name not in engine.variables()}
+    later = Newcomer(newcomer.clone, newcomer.home, bare).quickstart()
+
+    assert later.code == 0, later.output
+    assert not re.search(r"^ +(made|wrote|added|started|chose) ", later.output, re.MULTILINE), later.output
+    assert tomllib.loads((newcomer.home / ".gitpaas" / "gitpaas.toml").read_text())["tools"] == str(engine.TOOLS)
+
+
+def _gives_it_storage(newcomer: Newcomer) -> None:
+    gitpaas = str(newcomer.clone / ".venv" / "bin" / "gitpaas")
+    for argv in (["storage:mount", "hello", "data:/data"], ["ps:restart", "hello"]):
+        done = run([gitpaas, *argv], env=newcomer.env)
+        assert done.code == 0, done
+    assert newcomer.in_engine()["volumes"] == 1
 
 
 def _remembers_its_ports(newcomer: Newcomer) -> None:
