@@ -144,15 +144,16 @@ def _await_last_moment(server: Process) -> None:
 
 
 def _stop_instances(config: Config) -> None:
-    """All of them at the same time: each may take its grace."""
+    """All of them at the same time: each may take its grace. EngineFailed when some cannot be seen."""
     runtime = make_runtime(config)
-    threads = [
-        threading.Thread(target=runtime.stop, args=(instance, config.stop_grace)) for instance in runtime.running()
-    ]
+    seen = runtime.survey()
+    threads = [threading.Thread(target=runtime.stop, args=(instance, config.stop_grace)) for instance in seen.instances]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    if seen.unseen:
+        runtime.running()  # says why
 
 
 def _stop_buildkit(config: Config) -> None:

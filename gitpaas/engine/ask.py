@@ -14,10 +14,10 @@ from gitpaas.errors import EngineFailed
 _PATIENCE = 30.0  # seconds
 
 
-def ask(engine: Engine, path: str, query: Mapping[str, str | int] | None = None) -> Any:
-    """What GET answers: JSON. EngineFailed."""
-    with Stream(engine.address, "GET", path, query) as answer:
+def ask(engine: Engine, path: str, query: Mapping[str, str | int] | None = None, doing: str = "") -> Any:
+    """What GET answers: JSON. EngineFailed; `doing` says in words what then fails."""
+    with Stream(engine.address, "GET", path, query, doing=doing) as answer:
         try:
             return json.loads(b"".join(iter(partial(answer.read, _PATIENCE), b"")))
         except (OSError, ValueError) as error:
-            raise EngineFailed(f"GET {path}: the answer ended in the middle: {error}") from error
+            raise EngineFailed(f"{doing or path}: the answer ended in the middle: {error}") from error

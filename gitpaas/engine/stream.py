@@ -31,9 +31,10 @@ class Stream:
         path: str,
         query: Mapping[str, str | int] | None = None,
         body: object = None,
+        doing: str = "",
     ) -> None:
-        """Ask. EngineFailed when the engine does not answer or refuses."""
-        doing = f"{method} {path}"
+        """Ask. EngineFailed when the engine does not answer or refuses; `doing` says in words what then fails."""
+        doing = doing or f"{method} {path}"
         try:
             self._socket = connect(address)
         except (OSError, ValueError) as error:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from gitpaas.errors import EngineFailed
 from gitpaas.runtimes import Runtime
 from gitpaas.runtimes.docker import DockerRuntime
 from gitpaas.runtimes.host import HostRuntime
@@ -97,8 +96,8 @@ class CombinedRuntime:
                 if self._docker.wait_for_exit(_LONG):
                     self._ended.set()
                     self._host.wake()
-            except EngineFailed as error:
-                _log.warning("%s", error.message)
+            except Exception:  # or nothing would be told any more
+                _log.exception("waiting for the end of containers failed")
                 time.sleep(1)
 
 

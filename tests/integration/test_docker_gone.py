@@ -23,10 +23,10 @@ from instances import output, until
 
 from gitpaas import apps, releases
 from gitpaas.config import Config
+from gitpaas.engine import stream
 from gitpaas.errors import EngineFailed
 from gitpaas.logs import Collector
 from gitpaas.reconcile import Reconciler
-from gitpaas.runtimes import docker as docker_runtime
 from gitpaas.runtimes.combined import CombinedRuntime
 from gitpaas.runtimes.docker import DockerRuntime
 from gitpaas.runtimes.host import HostRuntime
@@ -81,7 +81,7 @@ class TestSilence:
         assert there.runtime.survey() == Survey((instance,))
 
     def test_one_that_hangs_is_not_waited_for_long(self, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(docker_runtime.runtime, "_QUICK", 1)
+        monkeypatch.setattr(stream, "_PATIENCE", 1)
         with door(config.home.parent / "hung.sock") as gate:
             runtime = DockerRuntime(replace(config, docker_host=gate.address))
             assert runtime.running() == []

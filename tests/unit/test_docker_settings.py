@@ -7,11 +7,13 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
+from gitpaas.config import Config
+from gitpaas.engine import Engine
 from gitpaas.engine.images import ImageInfo
 from gitpaas.engine.networks import Place, free
 from gitpaas.engine.stream import Frames
 from gitpaas.linux import sockets
-from gitpaas.runtimes.docker import healthcheck, names, settings
+from gitpaas.runtimes.docker import abilities, healthcheck, names, settings
 from gitpaas.runtimes.docker.settings import Surroundings
 from gitpaas.values import Artifact, InstanceSpec, Limits, RunOptions, Secret, VolumeMount
 
@@ -201,3 +203,24 @@ def test_listening_sockets_in_a_table_of_the_kernels() -> None:
    2: 0200D50A:1F40 0100D50A:C350 01 00000000:00000000 00:00000000 00000000     0        0 83 1 0
 """
     assert sockets.listening(table) == {"0.0.0.0:8000", "127.0.0.11:42181"}
+
+
+@pytest.mark.parametrize(
+    ("info", "expected"),
+    [
+        ({"MemoryLimit": True, "PidsLimit": True, "CpuCfsQuota": True, "SecurityOptions": ["name=seccomp"]}, []),
+        (
+            {"MemoryLimit": False, "PidsLimit": False, "SecurityOptions": None},
+            [
+                "Docker Engine cannot limit memory here.",
+                "Docker Engine cannot limit the number of processes here.",
+                "Docker Engine runs containers without seccomp here: they may use every system call.",
+            ],
+        ),
+    ],
+)
+def test_what_an_engine_lacks(
+    config: Config, monkeypatch: pytest.MonkeyPatch, info: dict[str, object], expected: list[str]
+) -> None:
+    monkeypatch.setattr(abilities, "ask", lambda engine, path: info)
+    assert abilities.missing(Engine(config)) == expected

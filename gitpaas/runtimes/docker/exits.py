@@ -12,6 +12,7 @@ from contextlib import suppress
 from gitpaas.engine import Engine
 from gitpaas.engine.stream import Stream
 from gitpaas.errors import EngineFailed
+from gitpaas.runtimes.docker.view import inspect
 
 _AGAIN = 1.0  # seconds until an engine that does not answer is asked again
 
@@ -90,8 +91,7 @@ class Exits:
     def _await_list(self) -> None:
         """Docker Engine 20.10 tells of an end before it lists it, and answers no other question in between."""
         while self._dying:
-            with self._engine.calls("looking at what ended", missing_ok=True):
-                self._engine.api.inspect_container(self._dying[-1])
+            inspect(self._engine, self._dying[-1], "looking at what ended")
             self._dying.pop()
 
     def _is_woken(self) -> bool:

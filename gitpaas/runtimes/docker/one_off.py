@@ -8,8 +8,9 @@ from contextlib import ExitStack
 
 from gitpaas.engine import Engine
 from gitpaas.engine.stream import Frames, Stream
-from gitpaas.errors import CommandFailed
+from gitpaas.errors import CommandFailed, EngineFailed
 from gitpaas.runtimes.docker.starting import Starter
+from gitpaas.runtimes.docker.view import inspect
 from gitpaas.shell import TIMED_OUT, Lines
 from gitpaas.values import InstanceSpec
 
@@ -59,10 +60,11 @@ def _pump(stream: Stream, lines: Lines, deadline: float) -> bool:
 def _exit_code(engine: Engine, container: str, deadline: float) -> int | None:
     """None when it has closed its output and does not end."""
     while True:
-        with engine.calls("waiting for the end of a command"):
-            state = engine.api.inspect_container(container)["State"]
-        if not state["Running"]:
-            return int(state["ExitCode"])
+        found = inspect(engine, container, "waiting for the end of a command")
+        if found is None:
+            raise EngineFailed("A command's container was removed before it ended.")
+        if not found["State"]["Running"]:
+            return int(found["State"]["ExitCode"])
         if time.monotonic() > deadline:
             return None
         time.sleep(0.02)

@@ -14,6 +14,7 @@ from gitpaas.runtimes.docker import names
 from gitpaas.runtimes.docker.healthcheck import Healthcheck
 from gitpaas.runtimes.docker.listening import Listener, Listening
 from gitpaas.runtimes.docker.ports import FoundPorts
+from gitpaas.runtimes.docker.view import inspect
 from gitpaas.values import Instance, Reach
 
 _PROXY = 0.2  # seconds that the engine's proxy needs to find nobody behind it
@@ -56,7 +57,7 @@ class Finder:
 
     def keep(self, keys: Collection[str]) -> None:
         """All others are gone."""
-        for key in self._known.keys() - set(keys):
+        for key in set(self._known) - set(keys):
             self._known.pop(key, None)
 
     def forget(self, key: str) -> None:
@@ -66,9 +67,7 @@ class Finder:
 
     def _look_inside(self, instance: Instance) -> _Inside | None:
         """None when it does not run."""
-        container: dict[str, Any] = {}
-        with self._engine.calls(f"looking at {instance.label}", missing_ok=True):
-            container = self._engine.api.inspect_container(names.container(instance.id))
+        container = inspect(self._engine, names.container(instance.id), f"looking at {instance.label}")
         if not container or not container["State"]["Running"]:
             return None
         return _inside(self._engine, container)

@@ -25,7 +25,6 @@ from gitpaas.values import Instance, InstanceSpec, Reach, Survey
 
 _log = logging.getLogger(__name__)
 
-_QUICK = 10  # seconds in which the engine answers a question
 _GONE = 10.0  # seconds in which it removes what has ended
 _LAST_WORDS = 5.0  # seconds that what it wrote last gets to arrive in its file
 _CONFLICT = 409
@@ -40,12 +39,11 @@ class DockerRuntime:
         """`published`: instances are reached through ports of this machine's loopback; None finds that out."""
         self._config = config
         self._engine = Engine(config)
-        quick = Engine(config, _QUICK)
         self._starter = Starter(config, self._engine, published)
-        self._view = View(config, quick)
-        self._finder = Finder(config, quick)
-        self._exits = Exits(quick, lambda: {i.id for i in self.running() if i.state == "exited"})
-        self._follower = Follower(config, quick, self._view, Orphans(config, self._starter))
+        self._view = View(config, self._engine)
+        self._finder = Finder(config, self._engine)
+        self._exits = Exits(self._engine, lambda: {i.id for i in self.running() if i.state == "exited"})
+        self._follower = Follower(config, self._engine, self._view, Orphans(config, self._starter))
         self._is_silent = False
 
     def start(self, spec: InstanceSpec) -> Instance:

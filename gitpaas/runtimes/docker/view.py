@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 from gitpaas import locks
 from gitpaas.config import Config
 from gitpaas.engine import Engine
+from gitpaas.engine.ask import ask
+from gitpaas.errors import EngineFailed
 from gitpaas.runtimes.docker import names
 from gitpaas.runtimes.docker.ports import FoundPorts
 from gitpaas.runtimes.docker.starting import lock_path
@@ -51,14 +54,16 @@ class View:
 
     def find(self, key: str) -> Instance | None:
         """One by its id."""
-        with self._engine.calls(f"looking for {key}"):
-            entries = self._engine.api.containers(all=True, filters=self._engine.filters(id=key))
+        entries = self._list(self._engine.filters(id=key))
         return self._describe(entries[0], self._ports.all()) if entries else None
 
     def entries(self, app: str | None = None) -> list[Entry]:
         """All containers of ours, one-offs included."""
-        with self._engine.calls("looking at what runs"):
-            listed: list[Entry] = self._engine.api.containers(all=True, filters=names.filters(self._engine, app))
+        return self._list(names.filters(self._engine, app))
+
+    def _list(self, filters: Mapping[str, Sequence[str]]) -> list[Entry]:
+        query: dict[str, str | int] = {"all": 1, "filters": json.dumps(filters)}
+        listed: list[Entry] = ask(self._engine, "/containers/json", query, "looking at what runs")
         return listed
 
     def _describe(self, entry: Entry, found: Mapping[str, int]) -> Instance | None:
@@ -86,12 +91,22 @@ class View:
         )
 
     def _end(self, container: str) -> _End:
-        if container not in self._ends:
-            state: dict[str, Any] = {}
-            with self._engine.calls("looking at what ended", missing_ok=True):
-                state = self._engine.api.inspect_container(container)["State"]
-            self._ends[container] = _End(state.get("ExitCode"), _moment(state), bool(state.get("OOMKilled")))
-        return self._ends[container]
+        end = self._ends.get(container)
+        if end is None:
+            found = inspect(self._engine, container, "looking at what ended")
+            state = found["State"] if found else {}
+            end = self._ends[container] = _End(state.get("ExitCode"), _moment(state), bool(state.get("OOMKilled")))
+        return end
+
+
+def inspect(engine: Engine, container: str, doing: str) -> dict[str, Any] | None:
+    """All that the engine knows of one, by name or id; None when it is gone."""
+    try:
+        return dict(ask(engine, f"/containers/{container}/json", doing=doing))
+    except EngineFailed as error:
+        if error.status == 404:
+            return None
+        raise
 
 
 def log_path(config: Config, app: str, key: str) -> Path:

@@ -23,7 +23,8 @@ def remove(engine: Engine, app: str, name: str) -> None:
         except EngineFailed as error:
             if error.status == _IN_USE:
                 raise Conflict(
-                    f"An instance of {app} still has {name}.", f"Replace it first: ps:restart {app}"
+                    f"An instance of {app} still has {name}.",
+                    f"One that drains lets go of it in a moment; any other is replaced by ps:restart {app}",
                 ) from error
             raise
 
