@@ -60,6 +60,14 @@ class Site(BaseHTTPRequestHandler):
         except OSError as error:
             self.say(403, str(error))
 
+    def get_write(self, query):
+        """And where it may write."""
+        try:
+            Path(query["path"]).write_text(query["text"])
+            self.say(200, "written")
+        except OSError as error:
+            self.say(403, str(error))
+
     def get_events(self, query):
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
