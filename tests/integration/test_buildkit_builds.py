@@ -64,7 +64,9 @@ def test_the_image_is_named_and_labelled_and_what_it_says_of_itself_is_kept(yard
     assert found.labels["gitpaas.home"] == yard.config.identity
     assert found.labels["gitpaas.app"] == "labels"
     assert found.labels["maintainer"] == "ann"
-    assert (found.ports, found.user, found.healthcheck) == ((8000,), "65534", ("CMD-SHELL", "true"))
+    said = engine.call("GET", f"/images/{built.artifact.reference}/json")[1]["Config"]
+    assert (said["User"], said["ExposedPorts"]) == ("65534", {"8000/tcp": {}})
+    assert said["Healthcheck"] == {"Test": ["CMD-SHELL", "true"], "Interval": 3_000_000_000}
     assert built.artifact.size > 50_000_000
 
 
