@@ -78,11 +78,12 @@ class Command(click.Command):
         return any(arg in _HELP for arg in args)
 
     def app_in(self, args: list[str]) -> str | None:
-        """The app that these arguments name, whether there is one or not; None when the command is not about one."""
-        if not any(isinstance(param, AppOption) for param in self.params):
-            return None
-        with suppress(UsageError):
-            return next((app_name(arg) for arg in _app_first(args) if not arg.startswith("-")), None)
+        """The app that these arguments name, whether there is one or not; None when they name none."""
+        with (
+            suppress(UsageError, click.UsageError),
+            self.make_context(self.name, list(args), resilient_parsing=True) as c,
+        ):
+            return app_name(c.params.get("app") or "")
         return None
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

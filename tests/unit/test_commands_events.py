@@ -41,6 +41,29 @@ def test_changes_are_kept_and_looks_are_not(admin: Caller) -> None:
         assert (event.by, event.key, event.address) == ("alice", "laptop", "192.0.2.7")
 
 
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("storage:destroy", "hello", "data"),
+        ("storage:destroy", "--confirm", "data", "hello", "data"),
+        ("storage", "destroy", "data", "--confirm=data", "-ahello"),
+        ("config:unset", "A", "B", "--app", "hello"),
+    ],
+)
+def test_the_app_is_told_wherever_it_was_typed(reader: Caller, argv: tuple[str, ...]) -> None:
+    reader.over_ssh("admin")("apps:create", "hello")
+    assert reader(*argv).code == 3
+
+    assert told(reader)[-1][1:3] == ("hello", "refused")
+    assert told(reader, "-a", "hello") == told(reader)
+
+
+def test_what_is_no_name_of_an_app_is_not_kept_as_one(admin: Caller) -> None:
+    admin("ps:stop", "../\x1b[31m")
+
+    assert [app for _, app, *_ in told(admin)] == [None]
+
+
 def test_config_vars_are_told_by_name_only(deployer: Caller) -> None:
     deployer("apps:create", "hello")
     deployer("config:set", "hello", "TOKEN=s3cret", "B=x")
