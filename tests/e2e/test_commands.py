@@ -231,6 +231,13 @@ def test_status_on_the_machine(world: World) -> None:
     assert told["pid"] == world.process.pid
 
 
+def test_doctor_finds_all_that_is_needed(world: World) -> None:
+    for done in (world.ssh("doctor"), world.gitpaas("doctor")):
+        assert done.code == 0, done
+        assert "runtime  host: The setting runtime says so." in done.output
+    assert {"what", "state", "text", "hint"} == set(world.ssh_json("doctor")[0])
+
+
 def test_the_same_command_in_the_shell(world: World, app: AppRepo) -> None:
     assert json.loads(world.gitpaas("releases", app.name, "--format", "json").output) == world.ssh_json(
         "releases", app.name
