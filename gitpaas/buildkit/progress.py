@@ -48,7 +48,7 @@ class Step:
     partial: str = ""  # of a line
     taken: float = 0.0  # seconds, all stretches of those that start several times
     started: bool = False
-    shown: bool = False
+    cached: bool = False  # it may start all the same, when its result is fetched
 
     @property
     def label(self) -> str:
@@ -99,11 +99,9 @@ class Progress:
 
     def _step(self, vertex: dict[str, Any]) -> None:
         step = self._steps.setdefault(vertex["digest"], Step(_readable(vertex.get("name", ""))))
-        if vertex.get("cached") and not step.shown:
-            self._show(step, " CACHED")
-        elif vertex.get("started") and not step.started:
-            step.started = True
+        if vertex.get("started") and not step.started:
             self._start(step, [self._steps[key] for key in vertex.get("inputs") or () if key in self._steps])
+            self._show(step, cached=bool(vertex.get("cached")))
         if vertex.get("error"):
             self._flush(step)
             self._fail(step, vertex["error"])
@@ -111,16 +109,16 @@ class Progress:
             self._complete(step, vertex)
 
     def _start(self, step: Step, inputs: list[Step]) -> None:
+        step.started = True
         for source in inputs:
             if source in self._awaited:
                 self._awaited.remove(source)
                 self._done(source)
-        self._show(step, "")
 
-    def _show(self, step: Step, suffix: str) -> None:
-        step.shown = True
+    def _show(self, step: Step, *, cached: bool) -> None:
+        step.cached = cached
         if not step.is_internal:
-            self._out.detail(step.name + suffix)
+            self._out.detail(f"{step.name} CACHED" if cached else step.name)
             self.current = step
 
     def _complete(self, step: Step, vertex: dict[str, Any]) -> None:
@@ -135,7 +133,7 @@ class Progress:
         if step.is_internal:
             if step.taken >= _SLOW:
                 self._out.detail(f"{step.name.removeprefix('[internal] ')}: {seconds(step.taken)}")
-        elif step.taken >= _SHOWN:
+        elif step.taken >= _SHOWN and not step.cached:
             self._out.detail(f"{step.label} done in {seconds(step.taken)}")
         step.taken = 0.0
 

@@ -80,6 +80,12 @@ def test_what_is_cached_says_so() -> None:
     assert "       [base 4/5] COPY . .\n" in text
 
 
+def test_a_cached_step_whose_result_is_fetched_is_told_once() -> None:
+    cached = vertex("[2/3] RUN x", inputs=["z"], completed="2026-01-01T00:00:00.2Z", cached=True)
+    fetched = vertex("[2/3] RUN x", inputs=["z"], completed="2026-01-01T00:00:03Z")
+    assert fed(cached, vertex("[2/3] RUN x", inputs=["z"]), fetched)[0] == "       [2/3] RUN x CACHED\n"
+
+
 def test_of_steps_at_the_same_time_each_line_is_told_whose_it_is_and_the_one_at_fault_is_found() -> None:
     text, progress = played("parallel-failure")
     assert text.splitlines()[-4:] == ["       [b 2/2] ...", "         working", "       [a 2/2] ...", "         a-dies"]
