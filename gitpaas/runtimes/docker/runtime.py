@@ -134,11 +134,10 @@ class DockerRuntime:
         deadline = time.monotonic() + _GONE
         while True:
             try:
-                with self._engine.calls(f"removing {container}"):
+                with self._engine.calls(f"removing {container}", missing_ok=True):
                     self._engine.api.remove_container(container, v=True, force=True)
+                return
             except EngineFailed as error:
-                if error.status == 404:
-                    return
                 if error.status != _CONFLICT or time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)
