@@ -9,23 +9,24 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
-from gitpaas import health, locks, queue, releases, rollout
+from gitpaas import health, leaving, locks, queue, releases, rolling, starting
 from gitpaas.errors import RuntimeFailed
+from gitpaas.news import News, Tell
 from gitpaas.plan import Missing, Plan, plan
 from gitpaas.platform import Platform
 from gitpaas.releases import Intent
-from gitpaas.store import App
-from gitpaas.values import HealthCheck, Instance, Page, Survey
+from gitpaas.store import App, Release
+from gitpaas.values import HealthCheck, Instance, Page, Reach, Survey
 
 _log = logging.getLogger(__name__)
 
-_DRAIN_AT_LEAST = 1.0  # seconds; a request that read the old route a moment ago still has to arrive
 _PROBE = 0.5  # seconds one look at a starting instance may take
+_LONGEST_WAIT = 60.0  # seconds between two tries to start what the runtime refuses to
 
 Route = tuple[str, ...] | Page | None
-Tell = Callable[[str, str], None]  # (app, text): a line in the app's own log
 
 
 class Reconciler:
@@ -33,9 +34,12 @@ class Reconciler:
 
     def __init__(self, platform: Platform, tell: Tell) -> None:
         self._platform = platform
-        self._tell = tell
+        self._news = News(tell)
         self._noticed: dict[str, float] = {}  # instance id -> when it was first seen surplus or ended
         self._awaited: dict[str, float] = {}  # instance id -> when it was first seen not to answer
+        self._refused: dict[
+            tuple[str, str, int], tuple[float, float]
+        ] = {}  # next try (monotonic), seconds waited for it
         self._stopping: set[str] = set()
 
     def run_once(self) -> None:
@@ -44,6 +48,7 @@ class Reconciler:
         with platform.store.session():
             instances: dict[str, list[Instance]] = {}
             survey = platform.runtime.survey()
+            self._news.engine(survey)
             if not survey.unseen:
                 self._forget_gone({instance.id for instance in survey.instances})
             for instance in self._staying(survey.instances):
@@ -83,7 +88,8 @@ class Reconciler:
         survey = self._platform.runtime.survey(name)
         if _is_unseen(intent, survey):
             return
-        instances = self._staying(survey.instances)
+        gone = self._leaving(name, is_quiet)
+        instances = self._staying(survey.instances, gone)
         if intent is None:
             for instance in instances:
                 self._stop(instance)
@@ -93,19 +99,28 @@ class Reconciler:
         for missing in todo.missing:
             if is_quiet or missing.last is not None:
                 self._start_when_due(intent, missing)
-        todo = _plan(intent, self._staying(self._platform.runtime.survey(name).instances), route)
-        route = self._route(intent, host, todo, route)
+        todo = _plan(intent, self._staying(self._platform.runtime.survey(name).instances, gone), route)
+        route = self._route(intent, host, todo, route, is_quiet)
         self._platform.router.hold(host, intent.app.maintenance)
         for instance in todo.retire if is_quiet else ():
             if instance.address not in _addresses(route):
                 self._retire(instance)
 
-    def _staying(self, instances: Sequence[Instance]) -> list[Instance]:
-        """Without those that are being stopped: they may answer for a while yet, but nothing may rely on them."""
-        return [instance for instance in instances if instance.id not in self._stopping]
+    def _staying(self, instances: Sequence[Instance], gone: Collection[str] = ()) -> list[Instance]:
+        """Without those that are being stopped, by us or by somebody else (`gone`): they may answer for a while yet,
+        but nothing may rely on them."""
+        return [i for i in instances if i.id not in self._stopping and i.id not in gone]
+
+    def _leaving(self, name: str, is_quiet: bool) -> Collection[str]:
+        """What the roll-out under way takes away."""
+        if not is_quiet:
+            return leaving.marked(self._platform.config, name)
+        leaving.clear(self._platform.config, name)  # of one that was killed
+        return ()
 
     def _is_settled(self, intent: Intent, todo: Plan, route: Route) -> bool:
-        if todo.retire or any(self._is_due(missing) or self._is_news(missing) for missing in todo.missing):
+        name = intent.app.name
+        if todo.retire or any(self._is_due(name, missing) or self._is_news(missing) for missing in todo.missing):
             return False
         serving = {i.address for i in todo.keep if i.address}
         if serving:
@@ -115,66 +130,85 @@ class Reconciler:
     def _is_news(self, missing: Missing) -> bool:
         return missing.last is not None and missing.last.id not in self._noticed
 
-    def _is_due(self, missing: Missing) -> bool:
+    def _is_due(self, app: str, missing: Missing) -> bool:
         """By the clock, or by the time since we have seen it ended: the clock may have been set back."""
+        if time.monotonic() < self._refused.get((app, missing.process, missing.number), (0.0, 0.0))[0]:
+            return False
         noticed = self._noticed.get(missing.last.id) if missing.last else None
         return missing.due <= time.time() or (noticed is not None and time.monotonic() - noticed >= missing.wait)
 
     def _start_when_due(self, intent: Intent, missing: Missing) -> None:
+        name = intent.app.name
         if missing.last is not None and self._is_news(missing):
             self._noticed[missing.last.id] = time.monotonic()
-            self._tell(intent.app.name, _obituary(missing, missing.last))
-        if not self._is_due(missing) or intent.release is None:
+            self._news.ended(name, missing, missing.last)
+        if not self._is_due(name, missing) or intent.release is None:
             return
+        try:
+            self._start(intent.app, intent.release, missing)
+        except RuntimeFailed as error:  # no reason to leave the rest of the app unrouted
+            _log.warning("%s.%s of %s: %s", missing.process, missing.number, name, error)
+            self._put_off(name, missing)
+            self._news.refused(name, missing, error.message)
+
+    def _start(self, app: App, release: Release, missing: Missing) -> None:
         if missing.last is not None:
             self._platform.runtime.stop(missing.last, grace=0)
-        spec = releases.spec(
-            self._platform, intent.app, intent.release, missing.process, missing.number, missing.restarts
-        )
-        try:
-            self._platform.runtime.start(spec)
-        except RuntimeFailed as error:  # no reason to leave the rest of the app unrouted
-            _log.warning("%s.%s of %s: %s", missing.process, missing.number, intent.app.name, error)
+        spec = releases.spec(self._platform, app, release, missing.process, missing.number, missing.restarts)
+        self._platform.runtime.start(spec)
+        self._refused.pop((app.name, missing.process, missing.number), None)
+        self._news.started(app.name, missing)
 
-    def _route(self, intent: Intent, host: str, todo: Plan, route: Route) -> Route:
+    def _put_off(self, app: str, missing: Missing) -> None:
+        """Each refusal in a row waits longer for the next try."""
+        key = app, missing.process, missing.number
+        wait = min(_LONGEST_WAIT, 2 * self._refused.get(key, (0.0, 0.5))[1])
+        self._refused[key] = time.monotonic() + wait, wait
+
+    def _route(self, intent: Intent, host: str, todo: Plan, route: Route, is_quiet: bool) -> Route:
         """The addresses that answer; until one does, those of the release before if they still serve; else a page.
 
-        A dead address leaves at once."""
-        check = rollout.health_check(self._platform, intent.release) if intent.release else HealthCheck()
-        listening = [i for i in todo.keep if i.address]
-        serving = [i for i in listening if i.address in _addresses(route) or self._answers(intent.app, i, check)]
-        for instance in listening:
-            if instance not in serving and self._silent_for(instance) > check.timeout:
-                self._tell(
-                    intent.app.name, f"{instance.label} did not answer within {check.timeout:.0f} s; stopping it"
-                )
-                self._stop(instance)
+        A dead address leaves at once. What a roll-out under way has routed stays: it knows what it does."""
+        check = starting.health_check(self._platform, intent.release) if intent.release else HealthCheck()
+        serving = [i for i in todo.keep if i.address in _addresses(route)]
+        fresh = self._answering(intent, [i for i in todo.keep if i.address and i not in serving], check)
         former = _former(intent, todo, route)
-        addresses = tuple(i.address for i in serving or former if i.address)
+        routed = [*serving, *fresh, *(former if not is_quiet else ())] or former
+        addresses = tuple(i.address for i in routed if i.address)[: self._platform.router.capacity]
         if not addresses:
             self._platform.router.show(host, _page(intent, todo))
         elif set(addresses) != set(_addresses(route)):
             self._platform.router.point(host, addresses)
+            for instance in fresh if is_quiet else ():
+                self._news.serves(intent.app.name, instance)
         return addresses or None
+
+    def _answering(self, intent: Intent, waiting: Sequence[Instance], check: HealthCheck) -> list[Instance]:
+        """Those that answer now, with the address where they do. One that has been silent for too long is stopped."""
+        found = []
+        for instance in waiting:
+            reach = self._platform.runtime.reach(instance)
+            if self._answers(intent, reach, check):
+                found.append(replace(instance, address=reach.address))
+            elif self._silent_for(instance) > check.timeout:
+                self._news.silent(intent.app.name, instance, check.timeout)
+                self._stop(instance)
+        return found
+
+    def _answers(self, intent: Intent, reach: Reach, check: HealthCheck) -> bool:
+        owner = releases.owner(self._platform, intent.release) if intent.release else None
+        host = self._platform.config.host(intent.app.name)
+        return health.answers(reach, check, timeout=_PROBE, host=host, owner=owner)
 
     def _silent_for(self, instance: Instance) -> float:
         """Seconds since it was first seen not to answer. Not by its start: clocks are set."""
         return time.monotonic() - self._awaited.setdefault(instance.id, time.monotonic())
 
-    def _answers(self, app: App, instance: Instance, check: HealthCheck) -> bool:
-        reach, host = self._platform.runtime.reach(instance), self._platform.config.host(app.name)
-        owner = releases.owner(self._platform, releases.find(app, instance.release))
-        return health.answers(reach, check, timeout=_PROBE, host=host, owner=owner)
-
     def _retire(self, instance: Instance) -> None:
         """Stop a surplus instance: one that served only when its last request has ended, or time is up."""
         since = self._noticed.setdefault(instance.id, time.monotonic())
-        if instance.state == "running" and instance.address is not None:
-            age = time.monotonic() - since
-            busy = age < _DRAIN_AT_LEAST or self._platform.router.connections(instance.address) > 0
-            if busy and age < self._platform.config.drain_timeout:
-                return
-        self._stop(instance)
+        if rolling.may_stop(self._platform, instance, time.monotonic() - since):
+            self._stop(instance)
 
     def _stop(self, instance: Instance) -> None:
         """In a thread of its own: one app's slow goodbye holds up nobody."""
@@ -186,6 +220,8 @@ class Reconciler:
     def _stop_now(self, instance: Instance) -> None:
         try:
             self._platform.runtime.stop(instance, grace=self._platform.config.stop_grace)
+        except RuntimeFailed as error:  # seen again, it is tried again
+            _log.warning("stopping %s of %s: %s", instance.label, instance.app, error)
         except Exception:
             _log.exception("stopping %s of %s failed", instance.label, instance.app)
         finally:
@@ -233,11 +269,3 @@ def _page(intent: Intent, todo: Plan) -> Page:
         return "stopped"
     crashed = any(m.process == "web" and m.last for m in todo.missing)
     return "crashed" if crashed or any(i.restarts and i.address for i in todo.keep) else "starting"
-
-
-def _obituary(missing: Missing, last: Instance) -> str:
-    wait = missing.due - time.time()
-    how = (
-        "ran out of memory" if last.oom else f"exited with {last.exit_code}" if last.exit_code is not None else "ended"
-    )
-    return f"{last.label} {how}; starting again" + (f" in {wait:.0f} s" if wait >= 1 else "")

@@ -11,11 +11,11 @@ from typing import Any
 
 from gitpaas import tree as trees
 from gitpaas.artifacts import Needed, Usage
-from gitpaas.errors import BuildFailed, RouterFailed, RuntimeFailed
+from gitpaas.errors import BuildFailed, EngineFailed, RouterFailed, RuntimeFailed
 from gitpaas.output import Output
 from gitpaas.procfile import read
 from gitpaas.runtimes.host import HostRuntime
-from gitpaas.values import Artifact, ArtifactKind, BuildRequest, Detection, Instance, InstanceSpec, Page
+from gitpaas.values import Artifact, ArtifactKind, BuildRequest, Detection, Instance, InstanceSpec, Page, Survey
 
 
 class MemoryRouter:
@@ -158,23 +158,46 @@ class CopyingBuilder:
 
 
 class UnpackingRuntime:
-    """Runs an image's directory as the host runtime runs a slug's."""
+    """Runs an image's directory as the host runtime runs a slug's. `silent`: its engine does not answer."""
 
     def __init__(self, host: HostRuntime, images: FolderImages) -> None:
         self._host = host
         self._images = images
+        self._ours: set[str] = set()  # ids of instances that run an image
+        self.silent = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._host, name)
 
     def start(self, spec: InstanceSpec) -> Instance:
-        return self._host.start(self._unpacked(spec))
+        if spec.artifact.kind == "slug":
+            return self._host.start(spec)
+        self._require_engine()
+        instance = self._host.start(self._unpacked(spec))
+        self._ours.add(instance.id)
+        return instance
 
     def run(self, spec: InstanceSpec, on_line: Callable[[str], None], timeout: float) -> int:
         return self._host.run(self._unpacked(spec), on_line, timeout)
 
+    def running(self, app: str | None = None) -> list[Instance]:
+        self._require_engine()
+        return self._host.running(app)
+
+    def survey(self, app: str | None = None) -> Survey:
+        seen = self._host.running(app)
+        if not self.silent:
+            return Survey(tuple(seen))
+        return Survey(tuple(i for i in seen if i.id not in self._ours), frozenset({"image"}))
+
+    def _require_engine(self) -> None:
+        if self.silent:
+            raise EngineFailed("Docker Engine does not answer", "Is it running? docker info")
+
     def _unpacked(self, spec: InstanceSpec) -> InstanceSpec:
+        if spec.artifact.kind == "slug":
+            return spec
         folder = self._images.path(spec.artifact.reference)
-        if spec.artifact.kind == "image" and not folder.is_dir():
+        if not folder.is_dir():
             raise RuntimeFailed("No such image.")
         return replace(spec, artifact=replace(spec.artifact, kind="slug", reference=str(folder)))

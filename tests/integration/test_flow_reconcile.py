@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 import time
@@ -11,13 +12,14 @@ from dataclasses import replace
 import flow as flows
 import pytest
 from flow import ALICE, WEB, WORKER, Flow
+from instances import until
 
 from gitpaas import apps, deploy, locks, queue, repository
 from gitpaas.config import Config
 from gitpaas.errors import Conflict, RuntimeFailed
 from gitpaas.platform import Platform
 from gitpaas.reconcile import Reconciler
-from gitpaas.store import App
+from gitpaas.store import App, Event
 
 
 @pytest.fixture
@@ -41,6 +43,108 @@ def test_crashed_instance_is_started_again_and_routed(flow: Flow) -> None:
     flow.reconcile(lambda: flow.routed_releases() == {1})
     assert "web.1 exited with 137; starting again" in flow.told[0]
     assert flow.running()[0].restarts == 1
+
+
+def events(flow: Flow) -> list[str]:
+    """What reconcile kept as news."""
+    return [event.text for event in Event.select().where(Event.action == "reconcile").order_by(Event.id)]
+
+
+def test_crash_and_recovery_are_news_once(flow: Flow) -> None:
+    flow.deploy()
+    flow.crash(flow.running()[0])
+    flow.reconcile(lambda: flow.routed_releases() == {1})
+    for _ in range(5):
+        flow.reconcile()
+    assert events(flow) == ["web.1 exited with 137; starting again", "web.1 v1 answers; requests go to it"]
+
+
+def test_crash_loop_is_news_when_it_begins_and_when_it_is_one(flow: Flow) -> None:
+    flow.deploy(procfile=WEB + "worker: exit 9\n")
+    deploy.scale(flow.platform, flow.app, {"worker": 1}, ALICE, flow.out)
+    flow.reconcile(lambda: len(flow.told) >= 4)
+    assert events(flow) == [
+        "worker.1 exited with 9; starting again",
+        "worker.1 keeps crashing (3 times in a row, exited with 9)",
+    ]
+
+
+def test_deploys_and_rounds_without_trouble_are_no_news(flow: Flow) -> None:
+    flow.deploy()
+    flow.reconcile()
+    deploy.scale(flow.platform, flow.app, {"web": 2}, ALICE, flow.out)
+    flow.deploy()
+    flow.reconcile(lambda: flow.labels() == ["web.1 v2", "web.2 v2"])
+    assert (events(flow), flow.told) == ([], [])
+
+
+def test_instance_removed_by_hand_is_started_again_at_once(flow: Flow) -> None:
+    flow.deploy()
+    flow.reconcile()
+    flow.platform.runtime.stop(flow.running()[0], grace=0)
+    flow.reconcile()
+    assert flow.labels() == ["web.1 v1"]
+    flow.reconcile(lambda: flow.routed_releases() == {1})
+    assert events(flow) == ["web.1 was missing; started again", "web.1 v1 answers; requests go to it"]
+
+
+def test_what_cannot_be_started_is_told_once_and_not_tried_every_second(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow.deploy()
+    flow.platform.runtime.stop(flow.running()[0], grace=0)
+    tries = []
+
+    def refuse(spec: object) -> None:
+        tries.append(spec)
+        raise RuntimeFailed("no space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(flow.platform.runtime, "start", refuse)
+        began = time.monotonic()
+        while time.monotonic() - began < 2:
+            flow.reconcile()
+            time.sleep(0.05)
+        assert 2 <= len(tries) <= 3
+        assert flow.told == events(flow) == ["web.1 cannot be started: no space left on device"]
+    flow.reconcile(lambda: flow.routed_releases() == {1})
+
+
+def test_app_is_left_alone_while_the_engine_is_silent(flow: Flow) -> None:
+    flows.with_images(flow)
+    flow.deploy()
+    flow.reconcile()
+    before = flow.running(), flow.route
+    flow.platform.runtime.silent = True
+    for _ in range(3):
+        flow.reconcile()
+    flow.platform.runtime.silent = False
+    assert (flow.running(), flow.route) == before
+    assert [text.partition(";")[0] for text in events(flow)] == ["Docker Engine does not answer"]
+    flow.reconcile()
+    assert events(flow)[1:] == ["Docker Engine answers again"]
+    assert flow.told == []
+
+
+def test_plain_processes_are_mended_while_the_engine_is_silent(flow: Flow) -> None:
+    flow.deploy()
+    flows.with_images(flow)
+    (before,) = flow.running()
+    flow.crash(before)
+    flow.platform.runtime.silent = True
+    until(lambda: flow.reconciler.run_once() or (isinstance(flow.route, tuple) and before.address not in flow.route))
+    assert [i.state for i in flow.platform.runtime.survey("hello").instances] == ["running"]
+    flow.platform.runtime.silent = False
+
+
+def test_idle_round_asks_the_database_as_often_as_ever(flow: Flow, caplog: pytest.LogCaptureFixture) -> None:
+    flow.deploy()
+    deploy.scale(flow.platform, flow.app, {"web": 3}, ALICE, flow.out)
+    flow.reconcile()
+    caplog.clear()
+    with caplog.at_level(logging.DEBUG, "peewee"):
+        flow.reconcile()
+    assert len(caplog.records) == 4, [record.getMessage() for record in caplog.records]
 
 
 def test_crash_loop_is_noticed_at_once_though_the_next_start_has_to_wait(flow: Flow) -> None:
