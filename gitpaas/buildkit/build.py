@@ -104,6 +104,8 @@ class BuildKit:
             if trouble is None:
                 return
             if not trouble.passing or pause is None or time.monotonic() + pause > deadline:
+                for line in trouble.unseen:
+                    out.detail(line)
                 raise trouble.error
             out.detail(f"{trouble.error.message}")
             out.detail(f"Trying again in {pause:g} s ({number} of {len(_PAUSES)})")

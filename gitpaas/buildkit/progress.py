@@ -23,6 +23,7 @@ _SHOWN = 0.1  # seconds; a shorter step is not timed
 _SLOW = 1.0  # seconds; what is shown only when it takes long
 _PAUSE = 5.0  # seconds between two words on a download
 _TAIL = 200  # lines of a step that are remembered
+_LAST_WORDS = 10  # lines
 _COMPLAINT = 50  # lines of buildctl's own
 _LONGEST = 160  # characters of a step's name
 _MOST = 4 * 1024 * 1024  # characters of output handed on of one build: they go to a disk and to people
@@ -94,8 +95,16 @@ class Progress:
         """Show what is still held back."""
         for step in self._steps.values():
             self._flush(step)
+        if self.failed and self.failed is not self.current and not self.failed.is_internal:
+            self._show_again(self.failed)
         for text in list(self._advice)[:_ADVICE]:
             self._out.detail(f"Advice: {text}")
+
+    def _show_again(self, failed: Step) -> None:
+        """What went wrong comes last, whatever else was running."""
+        self._out.detail(f"{failed.label} ...")
+        for line in list(failed.lines)[-_LAST_WORDS:]:
+            self._out.detail(f"  {line}")
 
     def _step(self, vertex: dict[str, Any]) -> None:
         step = self._steps.setdefault(vertex["digest"], Step(_readable(vertex.get("name", ""))))

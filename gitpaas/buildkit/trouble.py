@@ -13,6 +13,7 @@ from gitpaas.buildkit.progress import Progress
 from gitpaas.errors import BuildFailed, GitpaasError, ToolFailed
 
 _TAIL = 15
+_NO_PLACE = ("error: ", "time=", "-----")
 _TRY_AGAIN = 75  # sysexits.h; Railpack uses it so
 
 _EXIT = re.compile(r"did not complete successfully: exit code: (\d+)")
@@ -51,6 +52,7 @@ class Trouble:
 
     error: GitpaasError
     passing: bool = False
+    unseen: tuple[str, ...] = ()  # lines that explain it and were not shown while the build ran
 
 
 def explain(progress: Progress) -> Trouble:
@@ -60,7 +62,7 @@ def explain(progress: Progress) -> Trouble:
         if trouble := rule(text, progress):
             return trouble
     if progress.failed or any("failed to solve" in line for line in progress.complaint):
-        return Trouble(_fault(progress, _bare(text)))
+        return _fault(progress, _bare(text))
     return Trouble(ToolFailed(f"BuildKit failed: {_bare(text) or 'it said nothing'}"))
 
 
@@ -98,7 +100,7 @@ def _machine(text: str, progress: Progress) -> Trouble | None:
 def _policy(text: str, progress: Progress) -> Trouble | None:
     if not _POLICY.search(text):
         return None
-    return Trouble(_fault(progress, f"No build may start from another app's image: {_bare(text)}"))
+    return _fault(progress, f"No build may start from another app's image: {_bare(text)}")
 
 
 def _frontend(text: str, progress: Progress) -> Trouble | None:
@@ -106,7 +108,7 @@ def _frontend(text: str, progress: Progress) -> Trouble | None:
     if match is None:
         return None
     hint = "Use docker/dockerfile:1, or leave the syntax line away."
-    return Trouble(_fault(progress, f"The syntax {match[1]} is not allowed here", hint))
+    return _fault(progress, f"The syntax {match[1]} is not allowed here", hint)
 
 
 def _network(text: str, progress: Progress) -> Trouble | None:
@@ -116,7 +118,7 @@ def _network(text: str, progress: Progress) -> Trouble | None:
         hint = "If the image's name is right, look at the server's network."
         return Trouble(ToolFailed(f"{source[1]} cannot be asked for: {_bare(source[2])}", hint), passing=True)
     if progress.failed and not progress.failed.is_internal:
-        return Trouble(_fault(progress, f"{progress.failed.name} failed: {_bare(text)}"), passing=True)
+        return _fault(progress, f"{progress.failed.name} failed: {_bare(text)}", passing=True)
     return Trouble(ToolFailed(f"A registry cannot be reached: {_bare(text)}"), passing=True)
 
 
@@ -125,14 +127,14 @@ def _denied(text: str, progress: Progress) -> Trouble | None:
     if source is None or not _DENIED.search(text):
         return None
     hint = "For a private image give the server its registry's credentials: gitpaas registry:login"
-    return Trouble(_fault(progress, f"{source[1]} does not exist, or may not be pulled", hint))
+    return _fault(progress, f"{source[1]} does not exist, or may not be pulled", hint)
 
 
 def _no_image(text: str, progress: Progress) -> Trouble | None:
     source = _SOURCE.search(text)
     if source is None or not source[2].rstrip().endswith("not found"):
         return None
-    return Trouble(_fault(progress, f"The image {source[1]} does not exist", "Look at the FROM lines."))
+    return _fault(progress, f"The image {source[1]} does not exist", "Look at the FROM lines.")
 
 
 def _no_file(text: str, progress: Progress) -> Trouble | None:
@@ -140,7 +142,7 @@ def _no_file(text: str, progress: Progress) -> Trouble | None:
     if match is None:
         return None
     hint = "Commit it, or look whether .dockerignore leaves it out."
-    return Trouble(_fault(progress, f"{match[1]} is not in the repository", hint))
+    return _fault(progress, f"{match[1]} is not in the repository", hint)
 
 
 def _no_secret(text: str, progress: Progress) -> Trouble | None:
@@ -148,14 +150,14 @@ def _no_secret(text: str, progress: Progress) -> Trouble | None:
     if match is None:
         return None
     hint = f"Set it and push again: ssh paas config:set APP {match[1]}=..."
-    return Trouble(_fault(progress, f"The config var {match[1]} is not set", hint))
+    return _fault(progress, f"The config var {match[1]} is not set", hint)
 
 
-def _fault(progress: Progress, message: str, hint: str | None = None) -> BuildFailed:
-    """The app's: with the place in its Dockerfile that BuildKit shows."""
-    shown = tuple(line for line in progress.complaint if not line.startswith(("error: ", "time=")))
+def _fault(progress: Progress, message: str, hint: str | None = None, *, passing: bool = False) -> Trouble:
+    """The app's: with the place in its Dockerfile that BuildKit tells."""
+    place = tuple(line.rstrip() for line in progress.complaint if not line.startswith(_NO_PLACE))[-_TAIL:]
     step = progress.failed.name if progress.failed and not progress.failed.is_internal else "build"
-    return BuildFailed(message, step=step, tail=shown[-_TAIL:], hint=hint)
+    return Trouble(BuildFailed(message, step=step, tail=place, hint=hint), passing, unseen=place)
 
 
 def _bare(text: str) -> str:

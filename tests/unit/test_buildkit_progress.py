@@ -95,6 +95,17 @@ def test_of_steps_at_the_same_time_each_line_is_told_whose_it_is_and_the_one_at_
     assert progress.complaint[-1].startswith("error: failed to solve: process")
 
 
+def test_the_step_at_fault_comes_last_whatever_else_was_running() -> None:
+    text, _ = fed(
+        vertex("[a 2/2] RUN x", "a"),
+        vertex("[b 2/2] RUN y", "b"),
+        log("the cause\n", "a"),
+        log("busy\n", "b"),
+        vertex("[a 2/2] RUN x", "a", error="exit code: 1"),
+    )
+    assert text.splitlines()[-4:] == ["       [b 2/2] ...", "         busy", "       [a 2/2] ...", "         the cause"]
+
+
 def test_a_daemon_that_dies_leaves_nobody_at_fault() -> None:
     _, progress = played("daemon-killed")
     assert progress.failed is None

@@ -152,13 +152,17 @@ def test_a_frontend_that_asks_to_be_tried_again_is() -> None:
 
 def test_the_place_in_the_dockerfile_and_the_steps_last_lines_are_shown() -> None:
     place = "Dockerfile:2\n   1 |     FROM x\n   2 | >>> COPY no /x\n"
-    copy = explain(progress(place + SOLVE + 'failed to calculate checksum of ref a: "/no": not found', "[2/2] COPY"))
+    ruler = "--------------------\n"
+    copy = explain(
+        progress(place + ruler + SOLVE + 'failed to calculate checksum of ref a: "/no": not found', "[2/2] COPY")
+    )
     assert isinstance(copy.error, BuildFailed)
-    assert copy.error.tail == tuple(place.splitlines())
+    assert copy.error.tail == copy.unseen == tuple(place.splitlines())
     error = "did not complete successfully: exit code: 2"
     run = explain(progress(place + SOLVE + error, "[2/2] RUN x", error, ("a", "b")))
     assert isinstance(run.error, BuildFailed)
     assert run.error.tail == ("a", "b")
+    assert run.unseen == (), "its output was shown as it ran"
 
 
 def test_what_pip_says_is_understood_as_elsewhere() -> None:
