@@ -3,8 +3,8 @@
 Without it (the default) BuildKit exports only the layers that the engine lacks, into a directory, and these are
 loaded (engine.layouts). With it BuildKit pushes to that registry and the engine pulls from there.
 
-A change of one line in an image of 220 MB, on two cores, the build's own 0.4 s included: 0.8 s by layers, 1.3 s
-through a registry on loopback, 5.4 s as a whole archive through a pipe, compressed or not.
+A changed line in an image of 220 MB, medians of one run on two busy cores: 2.1 s by layers, 2.4 s through a registry
+on loopback, 7.4 s as a whole archive through a pipe, compressed or not; 1.1 s of each is the build without any output.
 """
 
 from __future__ import annotations
