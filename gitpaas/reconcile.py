@@ -95,6 +95,7 @@ class Reconciler:
                 self._stop(instance)
             return
         route: Route = self._platform.router.routes().get(host)
+        route = self._without_dead(host, instances, route)
         todo = _plan(intent, instances, route)
         for missing in todo.missing:
             if is_quiet or missing.last is not None:
@@ -117,6 +118,14 @@ class Reconciler:
             return leaving.marked(self._platform.config, name)
         leaving.clear(self._platform.config, name)  # of one that was killed
         return ()
+
+    def _without_dead(self, host: str, instances: Sequence[Instance], route: Route) -> Route:
+        """Requests go to nobody who has ended, even before another is started in its place: that takes a while."""
+        alive = {instance.address for instance in instances if instance.state == "running"}
+        addresses = tuple(address for address in _addresses(route) if address in alive)
+        if addresses and addresses != route:
+            self._platform.router.point(host, addresses)
+        return addresses or route
 
     def _is_settled(self, intent: Intent, todo: Plan, route: Route) -> bool:
         name = intent.app.name

@@ -88,6 +88,24 @@ def test_instance_removed_by_hand_is_started_again_at_once(flow: Flow) -> None:
     assert events(flow) == ["web.1 was missing; started again", "web.1 v1 answers; requests go to it"]
 
 
+def test_requests_no_longer_go_to_the_dead_while_another_is_started(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow.deploy()
+    deploy.scale(flow.platform, flow.app, {"web": 2}, ALICE, flow.out)
+    dead, alive = sorted(flow.running(), key=lambda instance: instance.number)
+    start, routes = flow.platform.runtime.start, []
+
+    def slow(spec: object) -> object:
+        routes.append(flow.route)
+        return start(spec)
+
+    monkeypatch.setattr(flow.platform.runtime, "start", slow)
+    flow.crash(dead)
+    flow.reconcile(lambda: len(flow.route) == 2)
+    assert routes == [(alive.address,)]
+
+
 def test_what_cannot_be_started_is_told_once_and_not_tried_every_second(
     flow: Flow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
