@@ -111,10 +111,9 @@ class OwnEngine:
         with (folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    *("dockerd", "--host", self.address, "--pidfile", folder / "pid"),
+                    # In a network of its own: bridges and rules of this one are the other engine's.
+                    *("unshare", "--net", "dockerd", "--host", self.address, "--pidfile", folder / "pid"),
                     *("--data-root", folder / "data", "--exec-root", folder / "exec"),
-                    # It leaves the machine's network rules alone: they are the other engine's.
-                    *("--bridge", "none", "--iptables=false", "--ip6tables=false"),
                 ],
                 stdout=log,
                 stderr=log,

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from ipaddress import IPv4Network
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -233,7 +232,7 @@ class TestRestart:
     def test_all_is_seen_again_and_starts_again(
         self, config: Config, own: OwnEngine, number: signal.Signals, caplog: pytest.LogCaptureFixture
     ) -> None:
-        settings = replace(config, docker_host=own.address, app_networks=IPv4Network("10.214.0.0/16"))
+        settings = replace(config, docker_host=own.address)
         settings.home.mkdir(parents=True)
         runtime = DockerRuntime(settings)
         there = Docker(runtime, settings)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from gitpaas.config import Config
 from gitpaas.engine import Engine
@@ -125,14 +126,23 @@ class Follower:
             mark = stack.enter_context(copies.held(self._config, key))
             if mark is None:  # whoever stops it copies the rest
                 return
-            raw = log_path(self._config, entry["Labels"]["gitpaas.app"], key)
-            copy = Copy(self._engine, key, raw, mark, follow=True)
+            copy = self._begin(entry, mark)
             stack.callback(copy.close)
             self._selector.register(copy, selectors.EVENT_READ, key)
             stack.callback(self._selector.unregister, copy)
             self._followed[key] = _Followed(copy, entry["State"] in ENDED, stack.pop_all())
             if copy.pending:
                 self._step(key)
+
+    def _begin(self, entry: Entry, mark: Path) -> Copy:
+        marks = entry["Labels"]
+        raw = log_path(self._config, marks["gitpaas.app"], marks["gitpaas.id"])
+        try:
+            return Copy(self._engine, marks["gitpaas.id"], raw, mark, follow=True)
+        except EngineFailed as error:
+            if error.status == 404:  # removed since it was listed, and its mark before we took that for our own
+                mark.unlink(missing_ok=True)
+            raise
 
     def _step(self, key: str) -> None:
         followed = self._followed[key]

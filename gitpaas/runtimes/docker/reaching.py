@@ -104,7 +104,7 @@ def _inside(engine: Engine, container: Mapping[str, Any]) -> _Inside:
 
 def _choose(inside: _Inside, heard: Listening, found: int | None) -> int | None:
     """The port to ask: the one it was told, else the one that was found before, else one that the image names, else
-    the lowest that stays open."""
+    the lowest, once one has stayed open for a moment."""
     now = time.monotonic()
     inside.since = {port: inside.since.get(port, now) for port in heard.ports}
     if inside.told in heard.ports:
@@ -113,7 +113,8 @@ def _choose(inside: _Inside, heard: Listening, found: int | None) -> int | None:
         return found
     named = heard.ports.intersection(inside.exposed)
     # Some open another door first, for a debugger or for figures, and the one that was meant a moment later.
-    return min(named or (port for port in heard.ports if now - inside.since[port] >= _SETTLED), default=None)
+    has_settled = any(now - since >= _SETTLED for since in inside.since.values())
+    return min(named or (heard.ports if has_settled else ()), default=None)
 
 
 def _stays_open(address: str | None) -> bool:
