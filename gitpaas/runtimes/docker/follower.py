@@ -120,8 +120,9 @@ class Follower:
         key = entry["Labels"]["gitpaas.id"]
         if entry["State"] == "created" or names.is_one_off(entry["Labels"]):
             return
-        if key in self._followed or key in self._done:
+        if key in self._followed or (key in self._done and entry["State"] in ENDED):
             return
+        self._done.discard(key)  # somebody has started it again by hand
         with suppress(EngineFailed, OSError), ExitStack() as stack:
             mark = stack.enter_context(copies.held(self._config, key))
             if mark is None:  # whoever stops it copies the rest
@@ -148,7 +149,7 @@ class Follower:
         followed = self._followed[key]
         try:
             goes_on = followed.copy.step(0.0)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # a full disk; something that no engine has sent so far
             _log.warning("output of %s is not copied for now: %s", key, error)
             self._let_go(key)
             return

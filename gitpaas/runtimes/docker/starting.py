@@ -80,12 +80,7 @@ class Starter:
             try:
                 self._known[reference] = self._images.inspect(reference)
             except EngineFailed as error:
-                if error.status != 404:
-                    raise
-                raise RuntimeFailed(
-                    f"The image of {spec.app} v{spec.release} is gone from Docker Engine.",
-                    f"Build it again: ssh paas ps:rebuild {spec.app}",
-                ) from error
+                raise _explained(spec, error) from error
         return self._known[reference]
 
     def _start(self, spec: InstanceSpec, key: str, one_off: bool, before: Callable[[str], None]) -> Started:
@@ -191,6 +186,11 @@ def _version(engine: Engine) -> tuple[int, ...]:
 
 
 def _explained(spec: InstanceSpec, error: EngineFailed) -> RuntimeFailed:
+    if "No such image" in error.message:
+        return RuntimeFailed(
+            f"The image of {spec.app} v{spec.release} is gone from Docker Engine.",
+            f"Build it again: ssh paas ps:rebuild {spec.app}",
+        )
     if "No command specified" in error.message:
         return RuntimeFailed(
             f"The image of {spec.app} does not say what to start.", "Add a CMD to the Dockerfile, or a Procfile."
