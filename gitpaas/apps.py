@@ -86,6 +86,7 @@ def destroy(platform: Platform, app: App) -> None:
     """Stop it, forget its host, and remove everything it had. Conflict while a build of it runs."""
     config, name = platform.config, app.name
     with locks.held(config.rollout_lock(name)), locks.held(config.live_lock(name)):
+        platform.runtime.running(name)  # EngineFailed as long as nothing is gone yet
         _take_away(platform, app)
         platform.router.forget(config.host(name))
         if instances := platform.runtime.running(name):

@@ -34,15 +34,14 @@ class News:
 
     def ended(self, app: str, missing: Missing, last: Instance) -> None:
         """An instance ended of itself, and is started again after a while."""
-        how = _how(last)
+        how = _how(last) + (f", {missing.restarts} times in a row" if missing.restarts >= LOOP else "")
         wait = missing.due - time.time()
         text = f"{last.label} {how}; starting again" + (f" in {wait:.0f} s" if wait >= 1 else "")
         self._tell(app, text)
         if missing.restarts == 1:
             events.record(_ACTION, text, app=app)
         elif missing.restarts == LOOP:
-            text = f"{last.label} keeps crashing ({LOOP} times in a row, {how})"
-            events.record(_ACTION, text, app=app, result="failed")
+            events.record(_ACTION, f"{last.label} keeps crashing: it {how}", app=app, result="failed")
 
     def started(self, app: str, missing: Missing) -> None:
         """Something runs again."""

@@ -26,6 +26,7 @@ _log = logging.getLogger(__name__)
 _PROBE = 0.5  # seconds one look at a starting instance may take
 _LONGEST_WAIT = 60.0  # seconds between two tries to start what the runtime refuses to
 
+_Copy = tuple[str, str, int]  # app, process type, number
 Route = tuple[str, ...] | Page | None
 
 
@@ -37,9 +38,7 @@ class Reconciler:
         self._news = News(tell)
         self._noticed: dict[str, float] = {}  # instance id -> when it was first seen surplus or ended
         self._awaited: dict[str, float] = {}  # instance id -> when it was first seen not to answer
-        self._refused: dict[
-            tuple[str, str, int], tuple[float, float]
-        ] = {}  # next try (monotonic), seconds waited for it
+        self._refused: dict[_Copy, tuple[float, float]] = {}  # when it is tried again, and the seconds waited for that
         self._stopping: set[str] = set()
 
     def run_once(self) -> None:
@@ -55,19 +54,18 @@ class Reconciler:
                 instances.setdefault(instance.app, []).append(instance)
             routes, intents = platform.router.routes(), releases.intents()
             for name in intents.keys() | instances.keys():
-                if _is_unseen(intents.get(name), survey):
-                    continue
-                route = routes.get(platform.config.host(name))
+                intent, route = intents.get(name), routes.get(platform.config.host(name))
                 try:
-                    self._look_at(name, intents.get(name), instances.get(name, []), route)
+                    if intent is not None and intent.has_builds:
+                        queue.bury_dead(platform, intent.app)
+                    if not _is_unseen(intent, survey):
+                        self._look_at(name, intent, instances.get(name, []), route)
                 except Exception:
                     _log.exception("reconciling %s failed", name)
             self._forget_unknown_hosts(routes, intents)
 
     def _look_at(self, name: str, intent: Intent | None, instances: Sequence[Instance], route: Route) -> None:
         """Without the lock, since mostly there is nothing to do."""
-        if intent is not None and intent.has_builds:
-            queue.bury_dead(self._platform, intent.app)
         if intent is not None:
             todo = _plan(intent, instances, route)
             for instance in todo.keep:  # if surplus once, then not any more: a later drain takes its time anew

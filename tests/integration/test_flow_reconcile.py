@@ -16,7 +16,7 @@ from instances import until
 
 from gitpaas import apps, deploy, locks, queue, repository
 from gitpaas.config import Config
-from gitpaas.errors import Conflict, RuntimeFailed
+from gitpaas.errors import Conflict, EngineFailed, RuntimeFailed
 from gitpaas.platform import Platform
 from gitpaas.reconcile import Reconciler
 from gitpaas.store import App, Event
@@ -65,7 +65,7 @@ def test_crash_loop_is_news_when_it_begins_and_when_it_is_one(flow: Flow) -> Non
     flow.reconcile(lambda: len(flow.told) >= 4)
     assert events(flow) == [
         "worker.1 exited with 9; starting again",
-        "worker.1 keeps crashing (3 times in a row, exited with 9)",
+        "worker.1 keeps crashing: it exited with 9, 3 times in a row",
     ]
 
 
@@ -144,6 +144,18 @@ def test_app_is_left_alone_while_the_engine_is_silent(flow: Flow) -> None:
     assert flow.told == []
 
 
+def test_app_is_not_half_destroyed_while_the_engine_is_silent(flow: Flow) -> None:
+    images = flows.with_images(flow)
+    flow.deploy()
+    flow.platform.runtime.silent = True
+    with pytest.raises(EngineFailed):
+        apps.destroy(flow.platform, flow.app)
+    flow.platform.runtime.silent = False
+    assert flow.routed_releases() == {1}
+    apps.destroy(flow.platform, flow.app)
+    assert images.store.names("hello") == {}
+
+
 def test_plain_processes_are_mended_while_the_engine_is_silent(flow: Flow) -> None:
     flow.deploy()
     flows.with_images(flow)
@@ -169,7 +181,7 @@ def test_crash_loop_is_noticed_at_once_though_the_next_start_has_to_wait(flow: F
     flow.deploy(procfile=WEB + "worker: sleep 0.2; exit 9\n")
     deploy.scale(flow.platform, flow.app, {"worker": 1}, ALICE, flow.out)
     flow.reconcile(lambda: len(flow.told) >= 3)
-    assert flow.told[2] == "worker.1 exited with 9; starting again in 2 s"
+    assert flow.told[2] == "worker.1 exited with 9, 3 times in a row; starting again in 2 s"
 
 
 @pytest.mark.parametrize("hours", [-5, 5])
