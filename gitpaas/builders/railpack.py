@@ -101,7 +101,8 @@ def job_for(
         options={
             "source": f"{_FRONTEND}:v{_version(analysis)}",
             "filename": _PLAN,
-            "build-arg:cache-key": request.app,
+            # The frontend adds "-npm": without the colon what shop calls "api-npm" would be the "npm" of shop-api.
+            "build-arg:cache-key": f"{request.app}:",
             **hashed,
         },
         secrets={**secrets, own_name(request.app): Secret("1")},

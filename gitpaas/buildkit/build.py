@@ -33,6 +33,7 @@ _PAUSES = (2.0, 5.0)  # seconds before the second and the third try, when what w
 _IDLE = 600.0  # seconds
 _TAIL = 15
 _CREDENTIALS = "config.json"
+_POLICY = "policy.json"
 _PRUNE = 600.0  # seconds
 _MOMENTS = 1_000_000  # nanoseconds, far below what makes a file older or newer
 
@@ -115,7 +116,7 @@ class BuildKit:
         progress = Progress(out)
         buildctl = self._toolchain.path("buildctl", out.detail)
         place = Place(buildctl, self._daemon.folder, desk, self._daemon.uid)
-        argv = client.arguments(job, way.output(), *self._policy(desk))
+        argv = client.arguments(job, way.output(), f"--source-policy-file={DESK}/{_POLICY}")
         env = client.environment(job, self._config.build_environment())
         try:
             with self._daemon.in_use(out.detail):
@@ -146,24 +147,16 @@ class BuildKit:
                 lock.unlink(missing_ok=True)
 
     def _lay_out(self, job: Job, desk: Path, uid: int) -> None:
-        """Credentials for registries, and the eyes of buildctl's user opened for the tree, which nobody else gets to:
-        it lies in the state directory."""
+        """Credentials for registries, what is forbidden, and the eyes of buildctl's user opened for the tree, which
+        nobody else gets to: it lies in the state directory."""
         credentials = self._config.registry_credentials / _CREDENTIALS
         if credentials.exists():
-            (desk / _CREDENTIALS).write_bytes(credentials.read_bytes())
-            os.chown(desk / _CREDENTIALS, uid, uid)
-            (desk / _CREDENTIALS).chmod(0o400)
+            _give(desk / _CREDENTIALS, credentials.read_bytes(), uid)
+        _give(desk / _POLICY, json.dumps(client.policy(job, self._config.image_registry)).encode(), uid)
         os.chown(desk, uid, uid)
         for path in {job.tree, job.definition}:
             path.chmod(path.stat().st_mode | 0o055)
         _tell_apart(job)
-
-    def _policy(self, desk: Path) -> list[str]:
-        registry = self._config.image_registry
-        if not registry:
-            return []
-        (desk / "policy.json").write_text(json.dumps(client.policy(registry)))
-        return [f"--source-policy-file={DESK}/policy.json"]
 
 
 def _warm_up(config: Config) -> None:
@@ -175,6 +168,13 @@ def _warm_up(config: Config) -> None:
             engine.api.ping()
 
     threading.Thread(target=connect, daemon=True).start()
+
+
+def _give(path: Path, content: bytes, uid: int) -> None:
+    """A file for that user's eyes."""
+    path.write_bytes(content)
+    os.chown(path, uid, uid)
+    path.chmod(0o400)
 
 
 def _tell_apart(job: Job) -> None:

@@ -17,6 +17,7 @@ from typing import IO, cast
 from gitpaas import linux, shell
 from gitpaas.buildkit.job import Job
 from gitpaas.buildkit.plan import SOCKET
+from gitpaas.buildkit.settings import PLANS
 from gitpaas.errors import CommandFailed, ToolFailed
 from gitpaas.values import Limits, Mount
 
@@ -61,11 +62,15 @@ def environment(job: Job, network: Mapping[str, str]) -> dict[str, str]:
     return {**network, **secrets, "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": DESK, "DOCKER_CONFIG": DESK}
 
 
-def policy(registry: str) -> dict[str, object]:
-    """What no Dockerfile may start from: the images of other apps, which lie in a registry that the daemon may read.
+def policy(job: Job, registry: str | None) -> dict[str, object]:
+    """What no build may take: the images of other apps, which lie in a registry that the daemon may read. And no
+    Dockerfile may be a plan, whose caches are named by whoever wrote it: those of other apps as well.
 
     A BuildKit source policy: sourcepolicy/pb/policy.proto."""
-    return {"rules": [{"action": "DENY", "selector": {"identifier": f"docker-image://{registry}/gitpaas/*"}}]}
+    denied = [f"{registry}/gitpaas/*"] if registry else []
+    if job.frontend == "dockerfile.v0":
+        denied.append(f"{PLANS}*")
+    return {"rules": [{"action": "DENY", "selector": {"identifier": f"docker-image://{name}"}} for name in denied]}
 
 
 def run(

@@ -1,6 +1,7 @@
 """Where the steps of builds are in the network: behind a bridge of their own, or, where that cannot be, on the host's.
 
-Behind the bridge a step reaches the outside, but neither what listens on 127.0.0.1 of this machine nor the apps.
+Behind the bridge a step reaches the outside, but neither what listens on 127.0.0.1 of this machine nor the apps, and
+nobody reaches a step.
 BuildKit makes it with four plugins (CNI) and iptables.
 """
 
@@ -15,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from gitpaas import shell
 from gitpaas.config import Config
@@ -38,6 +39,14 @@ class Network:
     missing: str | None = None
 
 
+class _Rule(NamedTuple):
+    """What is dropped."""
+
+    table: str
+    chain: str
+    match: tuple[str, ...]
+
+
 def choose(config: Config, path: str) -> Network:
     """A bridge when this machine has what that needs. `path` is the daemon's PATH."""
     if shutil.which("iptables", path=path) is None:
@@ -50,34 +59,47 @@ def choose(config: Config, path: str) -> Network:
 
 
 def keep_from_apps(network: Network, config: Config, path: str) -> None:
-    """No step reaches an app's container: the plugins allow what starts at the bridge, wherever it leads.
+    """No step reaches a container or another step, and nobody a step: the plugins allow what starts at the bridge,
+    wherever it leads, and Docker what starts at its bridges.
 
-    In the table that is asked first of all: who owns the order in the others (Docker, firewalld, ufw) differs."""
+    In tables that are asked before all others: who owns the order in those (Docker, firewalld, ufw) differs."""
     if network.mode == "bridge":
-        try:
-            _iptables(path, "-C", config)
-        except CommandFailed:
-            _add(path, config)
+        for rule in _rules(config):
+            try:
+                _iptables(path, "-C", rule)
+            except CommandFailed:
+                _add(path, rule)
 
 
 def forget(config: Config, path: str) -> None:
-    """Take away the rule, and the bridge that a killed daemon leaves."""
-    with suppress(CommandFailed):
-        _iptables(path, "-D", config)
+    """Take away the rules, and the bridge that a killed daemon leaves."""
+    for rule in _rules(config):
+        with suppress(CommandFailed):
+            _iptables(path, "-D", rule)
     with suppress(CommandFailed):
         _run(path, "ip", "link", "delete", _bridge(config))
 
 
-def _add(path: str, config: Config) -> None:
+def _rules(config: Config) -> Iterator[_Rule]:
+    own = _bridge(config)
+    yield _Rule("raw", "PREROUTING", ("-i", own, "-d", str(config.app_networks)))
+    yield _Rule("mangle", "FORWARD", ("-o", own, "-m", "conntrack", "--ctstate", "NEW"))
+    # Those of other apps, whose packets come by here where the kernel filters what crosses a bridge (br_netfilter).
+    yield _Rule("mangle", "FORWARD", ("-i", own, "-o", own))
+    for bridge in ("docker0", "br-+"):
+        # But a port that a container publishes is this machine's, as Docker has it.
+        yield _Rule("mangle", "FORWARD", ("-i", own, "-o", bridge, "-m", "conntrack", "!", "--ctstate", "DNAT"))
+
+
+def _add(path: str, rule: _Rule) -> None:
     try:
-        _iptables(path, "-A", config)
+        _iptables(path, "-A", rule)
     except CommandFailed as error:
-        _log.warning("the steps of image builds can reach the apps' containers: %s", error)
+        _log.warning("the steps of image builds are not kept apart from containers: %s", error)
 
 
-def _iptables(path: str, action: str, config: Config) -> None:
-    rule = ("PREROUTING", "-i", _bridge(config), "-d", str(config.app_networks), "-j", "DROP")
-    _run(path, "iptables", "-w", "5", "-t", "raw", action, *rule)
+def _iptables(path: str, action: str, rule: _Rule) -> None:
+    _run(path, "iptables", "-w", "5", "-t", rule.table, action, rule.chain, *rule.match, "-j", "DROP")
 
 
 def _run(path: str, *argv: str) -> None:

@@ -14,8 +14,10 @@ _RESERVED = 4  # a quarter of the cache's budget stays, however full the disk is
 _FREE = "10%"  # of the disk, which the cache gives way for
 _LONGEST_SOCKET = 100  # bytes of its path; the kernel's limit is a few more
 _HISTORY = 20  # builds that BuildKit remembers for itself; ours are in the database
-# What a Dockerfile may name as its syntax. A frontend of anybody's could ask for what is cached of other apps' steps.
-_FRONTENDS = ("docker/dockerfile", "docker/dockerfile-upstream", "ghcr.io/railwayapp/railpack-frontend")
+# A frontend of anybody's could ask for what is cached of other apps' steps. Of these a Dockerfile may name the first
+# two as its syntax; the third is for plans of ours alone, see client.policy.
+PLANS = "ghcr.io/railwayapp/railpack-frontend"
+_FRONTENDS = ("docker/dockerfile", "docker/dockerfile-upstream", PLANS)
 
 
 def toml(config: Config, network: Network, uid: int, cgroup: str | None) -> str:

@@ -100,7 +100,7 @@ def _machine(text: str, progress: Progress) -> Trouble | None:
 def _policy(text: str, progress: Progress) -> Trouble | None:
     if not _POLICY.search(text):
         return None
-    return _fault(progress, f"No build may start from another app's image: {_bare(text)}")
+    return _fault(progress, f"No build may take what is other apps': {_bare(text)}")
 
 
 def _frontend(text: str, progress: Progress) -> Trouble | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import secrets
 import socket
 import subprocess
 import threading
@@ -16,8 +18,10 @@ import pytest
 from containers import docker
 from dockerfiles import BASE, Yard, eventually
 
+from gitpaas.buildkit.settings import PLANS
 from gitpaas.config import Config
 from gitpaas.errors import BuildFailed
+from gitpaas.toolchain.pins import shipped
 
 pytestmark = [pytest.mark.needs("root", "sandbox", "docker", "buildkit"), pytest.mark.timeout(180)]
 
@@ -99,6 +103,21 @@ def test_a_cached_directory_is_the_apps_own(yard: Yard) -> None:
     assert again.run() == "y\n"
 
 
+def test_a_dockerfile_is_no_plan_of_railpack(yard: Yard) -> None:
+    """Its frontend names cached directories as the plan says: those of other apps too."""
+    mount = "--mount=type=cache,id=kept,target=/kept"
+    yard.build(PYTHON + f"RUN {mount} echo theirs > /kept/x\n", app="planned")
+    step = {"name": "look", "inputs": [{"image": "python:3.11-slim"}], "commands": [{"cmd": "cat /kept/x"}]}
+    plan = {
+        "syntax": f"{PLANS}:v{shipped().tools['railpack'].version}",
+        "caches": {"planned/kept": {"directory": "/kept", "type": "shared"}},
+        "steps": [step | {"caches": ["planned/kept"]}],
+        "deploy": {"base": {"image": "python:3.11-slim"}, "inputs": [{"step": "look", "include": ["/etc/passwd"]}]},
+    }
+    with pytest.raises(BuildFailed, match="denied by policy"):
+        yard.build(json.dumps(plan), app="planner")
+
+
 @pytest.mark.parametrize("name", ["LD_PRELOAD", "PATH", "DOCKER_CONFIG", "HTTPS_PROXY", "BUILDKIT_HOST", "GODEBUG"])
 def test_no_config_var_acts_on_what_builds(yard: Yard, name: str) -> None:
     built = yard.build(BASE + f"RUN --mount=type=secret,id={name} cat /run/secrets/{name}\n", env={name: "/no/where"})
@@ -165,6 +184,79 @@ def test_a_step_does_not_reach_an_app(yard: Yard, config: Config) -> None:
         with pytest.raises(BuildFailed) as failed:
             yard.build(attempt(host, int(port)), app="neighbour")
     assert "TimeoutError" in failed.value.tail[-1]
+
+
+def test_a_step_does_not_reach_other_containers_of_the_engine(yard: Yard) -> None:
+    with running("-m", "http.server", "5432") as (_, address):
+        eventually(lambda: _answers(address, 5432))
+        with pytest.raises(BuildFailed) as failed:
+            yard.build(attempt(address, 5432), app="curious")
+    assert "TimeoutError" in failed.value.tail[-1]
+
+
+def test_a_port_that_a_container_publishes_is_the_machines(yard: Yard) -> None:
+    with running("-m", "http.server", "5432", publish=True) as (name, address):
+        eventually(lambda: _answers(address, 5432))
+        port = int(_docker("port", name, "5432").splitlines()[0].rpartition(":")[2])
+        yard.build(attempt(own_address(), port), app="welcome")
+
+
+def test_nobody_reaches_a_step(yard: Yard, config: Config) -> None:
+    """Neither the step of another app's build nor an app's container."""
+    server = "import socket; s = socket.create_server(('', 7777))\nwhile not s.accept()[0].recv(1): pass"
+    before, files = bridge_members(yard), {"serve.py": server}
+    text = PYTHON + "COPY serve.py /\nRUN date +%N; timeout 60 python3 /serve.py\n"
+    build = threading.Thread(target=yard.build, args=(text, files), kwargs={"app": "listening"})
+    build.start()
+    found: list[str] = []
+    eventually(lambda: found.extend(one for one in bridge_members(yard) - before if _answers(one, 7777)) or found, 30)
+    host = found[0]
+    with docker(replace(config, runtime="docker", app_networks=yard.config.app_networks)) as there:
+        code = f"import socket; socket.create_connection(('{host}', 7777), 2)"
+        assert "TimeoutError" in there.said(there.python(code))
+    with pytest.raises(BuildFailed) as failed:
+        yard.build(attempt(host, 7777), app="visitor")
+    assert "TimeoutError" in failed.value.tail[-1]
+    with socket.create_connection((host, 7777), 1) as connection:  # it was there all the time
+        connection.sendall(b".")
+    build.join()
+
+
+@contextmanager
+def running(*argv: str, publish: bool = False) -> Iterator[tuple[str, str]]:
+    """Somebody else's container, with Python: its name and its address."""
+    network = f"gitpaas-test-{secrets.token_hex(4)}"
+    words = ["--detach", "--rm", f"--network={network}", *(["--publish=5432"] if publish else [])]
+    _docker("network", "create", network)
+    try:
+        name = _docker("run", *words, engine.PYTHON, "python3", *argv)
+        try:
+            found = engine.call("GET", f"/containers/{name}/json")[1]["NetworkSettings"]
+            yield name, found["Networks"][network]["IPAddress"]
+        finally:
+            engine.call("DELETE", f"/containers/{name}?force=1")
+    finally:
+        engine.call("DELETE", f"/networks/{network}")
+
+
+def _docker(*words: str) -> str:
+    return subprocess.run(["docker", *words], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def own_address() -> str:
+    """This machine's, to the outside."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))
+        return str(probe.getsockname()[0])
+
+
+def bridge_members(yard: Yard) -> set[str]:
+    """The addresses that steps may have."""
+    bridge = f"gpb-{yard.config.identity[:8]}"
+    told = subprocess.run(["ip", "-4", "-oneline", "address", "show", bridge], capture_output=True, text=True).stdout
+    start = told.partition("inet ")[2].partition("/")[0].rpartition(".")[0]
+    leases = Path("/var/lib/cni/networks").glob(f"*/{start}.*")
+    return {lease.name for lease in leases}
 
 
 def _answers(host: str, port: int) -> bool:

@@ -218,6 +218,17 @@ def test_no_app_can_leave_anything_in_the_cache_for_another(yard: Yard, tmp_path
     assert read(found, "found.txt") == ""
 
 
+def test_an_apps_caches_are_not_those_of_an_app_that_begins_with_its_name(yard: Yard, tmp_path: Path) -> None:
+    plant(tmp_path / "src", {"start.sh": "", "railpack.json": CACHING % "echo theirs > /kept/own"})
+    looking = (CACHING % "ls /kept > found.txt").replace('"kept"', '"api-kept"')
+    plant(tmp_path / "thief", {"start.sh": "", "railpack.json": looking})
+
+    build(yard, tmp_path / "src", app="shop-api")
+    found = build(yard, tmp_path / "thief", app="shop")
+
+    assert read(found, "found.txt") == ""
+
+
 # Where a secret does not get
 
 

@@ -80,7 +80,7 @@ APP = {
         SOLVE + 'source "docker-image://r:1/gitpaas/x:build-1" denied by policy',
         None,
         "",
-        "No build may start from another app's image",
+        "No build may take what is other apps'",
     ),
     "a shell that is not there": (
         SOLVE + 'process "/bin/sh -c x" did not complete successfully: exit code: 1',

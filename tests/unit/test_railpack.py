@@ -262,7 +262,7 @@ def test_buildkit_is_asked_for_the_frontend_of_the_same_railpack(config: Config,
     assert job.options == {
         "source": "ghcr.io/railwayapp/railpack-frontend:v0.23.0",
         "filename": "railpack-plan.json",
-        "build-arg:cache-key": "hello",
+        "build-arg:cache-key": "hello:",
         "build-arg:secrets-hash": hashed,
     }
     assert "hush" not in repr(job)
