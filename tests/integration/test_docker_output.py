@@ -15,6 +15,7 @@ from containers import Docker, clean
 from instances import output, stop_all, until
 
 from gitpaas.config import Config
+from gitpaas.engine.execs import execute
 from gitpaas.runtimes.docker import DockerRuntime, copies
 from gitpaas.values import Instance
 
@@ -99,21 +100,23 @@ with DockerRuntime(load({{"GITPAAS_HOME": {str(config.home)!r}}})).attend():
 
 def test_bytes_that_were_written_without_a_mark_are_passed_over(there: Docker) -> None:
     """As if the one who copied had been killed between the two writes, in the middle of a line even."""
-    instance = there.start(f"{COUNT.format(n=50)}; sleep 1; {COUNT.format(n=50)}; sleep 60")
+    until_told = "while [ ! -e /tmp/go ]; do sleep 0.05; done"
+    instance = there.start(f"{COUNT.format(n=50)}; {until_told}; {COUNT.format(n=50)}; sleep 60")
     assert instance.log is not None
     with there.again().attend():
-        until(lambda: len(lines(instance)) == 50)
+        until(lambda: len(lines(instance)) == 50, timeout=10)
     mark = copies.folder(there.config) / instance.id
     marked = mark.read_bytes()
+    execute(there.engine, f"gitpaas-{instance.id}", ["touch", "/tmp/go"], timeout=10)
     with there.again().attend():
-        until(lambda: len(lines(instance)) == 100)
+        until(lambda: len(lines(instance)) == 100, timeout=10)
     mark.write_bytes(marked)
     whole = instance.log.read_bytes()
     for size in (len(whole), len(whole) - 3, len(whole) - 100):
         os.truncate(instance.log, size)
         mark.write_bytes(marked)
         with there.again().attend():
-            until(lambda: len(lines(instance)) == 100)
+            until(lambda: len(lines(instance)) == 100, timeout=10)
             time.sleep(0.3)
         assert instance.log.read_bytes() == whole
 
