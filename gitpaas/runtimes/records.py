@@ -104,8 +104,10 @@ class Records:
     def exit(self, record: Record) -> tuple[int | None, float | None]:
         """Exit code and time; the keeper of one that ended just now is given a moment. None, None: nobody saw it."""
         for _ in _tries(_WRITING):
-            if text := _read(self.exit_file(record)).strip():
-                return int(text), self.exit_file(record).stat().st_mtime
+            # By one opening: it may be removed at any moment.
+            with suppress(OSError), self.exit_file(record).open() as file:
+                if text := file.read().strip():
+                    return int(text), os.fstat(file.fileno()).st_mtime
             if not self.is_held(record):
                 break
         return None, None
