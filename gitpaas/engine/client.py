@@ -49,9 +49,10 @@ class Engine:
             yield
         except NotFound as error:
             if not missing_ok:
-                raise EngineFailed(f"{doing}: {error.explanation or error}", status=404) from error
+                raise EngineFailed(f"{doing}: {plain(error.explanation or str(error))}", status=404) from error
         except APIError as error:
-            raise EngineFailed(f"{doing}: {error.explanation or error}", status=error.status_code) from error
+            told = plain(error.explanation or str(error))
+            raise EngineFailed(f"{doing}: {told}", status=error.status_code) from error
         except (DockerException, RequestException, OSError) as error:
             raise silence(doing, self.address) from error
 
@@ -73,6 +74,11 @@ class Engine:
 def labels(ours: Mapping[str, str], **values: str | int) -> dict[str, str]:
     """`labels(engine.ours, app="hello", release=12)`: gitpaas.app, gitpaas.release and the mark of this server."""
     return dict(ours) | {f"gitpaas.{name}": str(value) for name, value in values.items()}
+
+
+def plain(text: str) -> str:
+    """What an image or a container has a part in, for people's terminals: without control characters."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def silence(doing: str, address: str) -> EngineFailed:

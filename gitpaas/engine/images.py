@@ -61,9 +61,9 @@ class Images:
             # A container must have something to start, though it never is; the image gets that if it has no CMD.
             own = api.inspect_image(image)["Config"]
             command = own.get("Cmd") or (None if own.get("Entrypoint") else _NO_COMMAND)
-            container = api.create_container(image, command, network_disabled=True)["Id"]
+            false = {label: "" for label in own.get("Labels") or () if label.startswith("gitpaas.")}
+            container = api.create_container(image, command, network_disabled=True, labels=false)["Id"]
             try:
-                false = {label: "" for label in own.get("Labels") or () if label.startswith("gitpaas.")}
                 conf = {"Labels": {**false, **labels}, "Cmd": own.get("Cmd") or []}
                 made = str(api.commit(container, conf=conf)["Id"])
             finally:

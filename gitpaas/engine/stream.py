@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
-from gitpaas.engine.client import silence
+from gitpaas.engine.client import plain, silence
 from gitpaas.engine.ping import connect
 from gitpaas.errors import EngineFailed
 
@@ -125,6 +125,6 @@ def _request(method: str, path: str, query: Mapping[str, str | int], body: objec
 
 def _explanation(body: bytes) -> str:
     try:
-        return str(json.loads(body)["message"])
+        return plain(str(json.loads(body)["message"]))
     except (ValueError, KeyError, TypeError):
-        return body.decode("utf-8", "replace").strip() or "refused"
+        return plain(body.decode("utf-8", "replace")).strip() or "refused"

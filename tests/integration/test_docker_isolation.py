@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,6 +15,8 @@ from instances import until
 
 from gitpaas import health
 from gitpaas.config import Config
+from gitpaas.engine import labels
+from gitpaas.engine.images import Images
 from gitpaas.engine.networks import Networks
 from gitpaas.values import HealthCheck, Instance
 
@@ -165,3 +169,34 @@ def test_a_fork_bomb_ends_at_its_limit(there: Docker) -> None:
     until(lambda: any("fork" in line.lower() for line in there.runtime.output(instance, 20)), timeout=20)
     there.runtime.stop(instance, grace=0)
     assert there.runtime.running() == []
+
+
+def test_an_image_that_speaks_our_words_is_taken_for_nothing_of_ours(there: Docker) -> None:
+    """Neither while it gets its labels nor when somebody starts what came of it by hand."""
+    home = there.config.identity
+    image = there.variant(Labels={"gitpaas.home": home, "gitpaas.id": "../x", "gitpaas.app": "other"})
+    seen: list[object] = []
+    over = threading.Event()
+
+    def watch() -> None:
+        try:
+            while not over.is_set():
+                seen.extend(there.runtime.running())
+        except Exception as error:  # noqa: BLE001  (whatever it is, the test tells)
+            seen.append(error)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        made = Images(there.engine).name_and_label(
+            image, "gitpaas-test/forged:1", labels(there.engine.ours, app="demo")
+        )
+        there.images.append(made)
+        _, container = engine.call("POST", "/containers/create", {"Image": made, "Cmd": ["sleep", "9"]})
+        engine.call("POST", f"/containers/{container['Id']}/start")
+        time.sleep(0.2)
+        engine.call("DELETE", f"/containers/{container['Id']}?force=1")
+    finally:
+        over.set()
+        watcher.join()
+    assert seen == []

@@ -192,6 +192,17 @@ class TestHealthcheck:
         assert time.monotonic() - began < 1
         reached(there, instance, "its HEALTHCHECK takes longer than 1 s")
 
+    @pytest.mark.parametrize("test", [["CMD-SHELL", r"printf '\033[2Jno'; exit 1"], ["CMD", "/no\033[2J"]])
+    def test_what_it_says_does_not_move_the_readers_cursor(self, there: Docker, test: list[str]) -> None:
+        instance = there.start(there.server("up"), artifact=there.artifact(Healthcheck={"Test": test}), listens=True)
+        until(lambda: " [2J" in there.runtime.reach(instance).note, timeout=10)
+        assert there.runtime.reach(instance).note.isprintable()
+
+    def test_the_engine_does_not_run_it_as_often_as_an_image_likes(self, there: Docker) -> None:
+        check = {"Test": ["CMD-SHELL", "echo >> /tmp/times"], "Interval": 10**6}
+        instance = there.start(there.server("up"), artifact=there.artifact(Healthcheck=check), listens=True)
+        assert there.container(instance)["Config"]["Healthcheck"]["Interval"] == 30 * 10**9
+
 
 class TestStart:
     """From image and spec to what runs."""

@@ -57,6 +57,7 @@ def test_the_whole_request() -> None:
         ],
         "Cmd": ["/bin/sh", "-c", "exec serve --now"],
         "Labels": MARKS,
+        "Healthcheck": {"Interval": 30_000_000_000, "StartInterval": 5_000_000_000},
         "ExposedPorts": {},
         "NetworkingConfig": {"EndpointsConfig": {"n1": {"IPAMConfig": {"IPv4Address": "10.213.0.2"}}}},
         "HostConfig": {

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gitpaas.engine import Engine
+from gitpaas.engine.client import plain
 from gitpaas.engine.execs import execute
 from gitpaas.errors import EngineFailed
 
@@ -47,8 +48,8 @@ class Healthcheck:
         except EngineFailed as error:
             self._note = f"its HEALTHCHECK cannot be run: {error.message}"
         else:
-            said = output[-_LAST_BYTES:].decode("utf-8", "replace").replace("\0", "").split()
-            self._note = " ".join((_outcome(code, self._timeout), *said))
+            said = output[-_LAST_BYTES:].decode("utf-8", "replace")
+            self._note = " ".join((_outcome(code, self._timeout), *plain(said).split()))
             self._passed = code == 0
         self._next = time.monotonic() + _PAUSE
 

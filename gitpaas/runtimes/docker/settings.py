@@ -31,6 +31,9 @@ _LOG = {
     "Config": {"max-size": "10m", "max-file": "3", "mode": "non-blocking", "max-buffer-size": "4m"},
 }
 _CPU_PERIOD, _CPU_LEAST = 100_000, 1000  # microseconds
+# Nobody asks the engine how an image's HEALTHCHECK goes. So it need not run it every millisecond, as an image may want:
+# to start it takes the machine's time, not the container's.
+_HEALTHCHECK = {"Interval": 30 * 10**9, "StartInterval": 5 * 10**9}  # nanoseconds
 _NO_LOG = {"Type": "none", "Config": {}}
 
 
@@ -65,6 +68,7 @@ def container(spec: InstanceSpec, image: ImageInfo, around: Surroundings) -> dic
         "Image": image.id,
         "Env": [f"{name}={value}" for name, value in env.items()],
         "Labels": dict(around.labels),
+        "Healthcheck": dict(_HEALTHCHECK),
         "ExposedPorts": {f"{port}/tcp": {} for port in around.published},
         "HostConfig": _host(spec, image, around),
         "NetworkingConfig": {

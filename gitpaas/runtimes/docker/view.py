@@ -64,7 +64,8 @@ class View:
     def _list(self, filters: Mapping[str, Sequence[str]]) -> list[Entry]:
         query: dict[str, str | int] = {"all": 1, "filters": json.dumps(filters)}
         listed: list[Entry] = ask(self._engine, "/containers/json", query, "looking at what runs")
-        return listed
+        # Who starts an image by hand gets what that said in our own words, of which the values were taken away.
+        return [entry for entry in listed if entry["Labels"]["gitpaas.id"]]
 
     def _describe(self, entry: Entry, found: Mapping[str, int]) -> Instance | None:
         marks, state = entry["Labels"], entry["State"]
