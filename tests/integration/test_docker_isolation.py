@@ -182,7 +182,7 @@ def test_an_image_that_speaks_our_words_is_taken_for_nothing_of_ours(there: Dock
         try:
             while not over.is_set():
                 seen.extend(there.runtime.running())
-        except Exception as error:  # noqa: BLE001  (whatever it is, the test tells)
+        except Exception as error:
             seen.append(error)
 
     watcher = threading.Thread(target=watch)
