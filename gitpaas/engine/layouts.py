@@ -20,7 +20,7 @@ from typing import Any
 from gitpaas.engine.ask import ask
 from gitpaas.engine.client import Engine
 from gitpaas.engine.images import Images
-from gitpaas.errors import EngineFailed
+from gitpaas.errors import BuildFailed, EngineFailed
 
 _PIECE = 1024 * 1024
 _BLOCK = 512  # of a tar
@@ -112,10 +112,13 @@ def _build(image: Mapping[str, Any]) -> int:
 
 
 def _read(layout: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Manifest and config of the one image in it."""
+    """Manifest and config of the one image in it. BuildFailed when that has no layer."""
     index = json.loads((layout / "index.json").read_bytes())
     manifest = json.loads(_path(layout, index["manifests"][-1]["digest"]).read_bytes())
-    return manifest, json.loads(_path(layout, manifest["config"]["digest"]).read_bytes())
+    config = json.loads(_path(layout, manifest["config"]["digest"]).read_bytes())
+    if not manifest["layers"]:
+        raise BuildFailed("The image is empty", step="FROM scratch", hint="COPY something into it.")
+    return manifest, config
 
 
 def _layers(layout: Path, manifest: Mapping[str, Any], config: Mapping[str, Any]) -> list[_Layer]:

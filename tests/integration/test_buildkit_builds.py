@@ -90,6 +90,11 @@ def test_dockerignore_target_arguments_and_another_place(yard: Yard) -> None:
     assert built.artifact.label == "Dockerfile (deploy/Dockerfile)"
 
 
+def test_an_image_without_anything_in_it(yard: Yard) -> None:
+    with pytest.raises(BuildFailed, match="The image is empty"):
+        yard.build('FROM scratch\nCMD ["/run"]\n', app="empty")
+
+
 def test_links_in_the_tree_stay_links_and_show_nothing_of_the_server(yard: Yard) -> None:
     secret = yard.config.secret_key
     secret.write_text("the-key")
@@ -144,8 +149,9 @@ def test_through_a_registry(yard: Yard) -> None:
     assert all(name.startswith("gitpaas/pushed:") for name in found.names)
 
     build = found.labels["gitpaas.build"]
-    with pytest.raises(BuildFailed, match="another app's image"):
-        other.build(f"FROM {engine.REGISTRY}/gitpaas/pushed:build-{build}\nRUN cat /app/main.txt\n", app="thief")
+    for registry in (engine.REGISTRY, engine.REGISTRY.replace("127.0.0.1", "localhost")):
+        with pytest.raises(BuildFailed, match="denied by policy"):
+            other.build(f"FROM {registry}/gitpaas/pushed:build-{build}\nRUN cat /app/main.txt\n", app="thief")
 
 
 @pytest.mark.parametrize("name", samples.images("dockerfile"))
