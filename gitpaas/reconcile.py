@@ -83,10 +83,10 @@ class Reconciler:
     def _mend(self, name: str, is_quiet: bool) -> None:
         """With the lock: look again, since it may all have changed, and act."""
         intent, host = releases.intent(name), self._platform.config.host(name)
+        gone = self._leaving(name, is_quiet)  # before the survey: a roll-out that ends meanwhile takes its marks away
         survey = self._platform.runtime.survey(name)
         if _is_unseen(intent, survey):
             return
-        gone = self._leaving(name, is_quiet)
         instances = self._staying(survey.instances, gone)
         if intent is None:
             for instance in instances:
