@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 import engine
-from railpacks import Lines
+from sinks import Lines
 
 from gitpaas import platform
 from gitpaas.builders.dockerfile import DockerfileBuilder

@@ -14,6 +14,7 @@ from typing import Any
 
 from fakes import CopyingBuilder, FolderImages, UnpackingRuntime
 from instances import until
+from sinks import Lines
 
 from gitpaas import apps, platform, receive, repository, store
 from gitpaas.config import Config
@@ -44,16 +45,6 @@ with socket.create_server(("127.0.0.1", int(os.environ["PORT"])), backlog=50) as
         connection.sendall(b"HTTP/1.1 200 OK\\r\\nConnection: close\\r\\n\\r\\n" + os.environ.get("TEXT", "").encode())
         connection.close()
 """
-
-
-class Lines:
-    """What the pusher sees."""
-
-    def __init__(self) -> None:
-        self.text = ""
-
-    def write(self, data: bytes) -> None:
-        self.text += data.decode()
 
 
 @dataclass

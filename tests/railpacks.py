@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 import engine
+from sinks import Lines
 
 from gitpaas.builders.railpack import RailpackBuilder
 from gitpaas.config import Config, load
@@ -38,20 +39,6 @@ case "$1 $2" in
   *@*) echo "${2#*@}.4.7" ;;
 esac
 """
-
-
-@dataclass
-class Lines:
-    """A sink that remembers."""
-
-    data: bytearray = field(default_factory=bytearray)
-
-    def write(self, data: bytes) -> None:
-        self.data += data
-
-    @property
-    def text(self) -> str:
-        return self.data.decode()
 
 
 @dataclass

@@ -14,11 +14,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import samples
+from sinks import Lines
 
 from gitpaas import linux
 from gitpaas.builders import BUILDERS, Builder
@@ -31,20 +32,6 @@ UID = 61234
 NETWORK = ("SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
 
 pytestmark = pytest.mark.needs("git")
-
-
-@dataclass
-class Lines:
-    """A sink that remembers."""
-
-    data: bytearray = field(default_factory=bytearray)
-
-    def write(self, data: bytes) -> None:
-        self.data += data
-
-    @property
-    def text(self) -> str:
-        return self.data.decode()
 
 
 @dataclass

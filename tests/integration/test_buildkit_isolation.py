@@ -17,6 +17,7 @@ import engine
 import pytest
 from containers import docker
 from dockerfiles import BASE, Yard, eventually
+from spying import watching
 
 from gitpaas.buildkit.settings import PLANS
 from gitpaas.config import Config
@@ -37,29 +38,6 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
 
 
 # Secrets
-
-
-@contextmanager
-def watching(what: str) -> Iterator[set[bytes]]:
-    """/proc/PID/<what> of every process of the machine, looked at all the time."""
-    seen: set[bytes] = set()
-    over = threading.Event()
-
-    def watch() -> None:
-        while not over.wait(0.002):
-            for path in Path("/proc").glob(f"[0-9]*/{what}"):
-                try:
-                    seen.add(path.read_bytes())
-                except OSError:
-                    continue
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield seen
-    finally:
-        over.set()
-        watcher.join()
 
 
 def test_a_secret_reaches_its_step_and_nothing_else(yard: Yard) -> None:

@@ -129,7 +129,7 @@ def test_cancelled_build_takes_back_what_it_has_begun(flow: Flow) -> None:
     fresh = flow.commit(procfile=f"release: sleep 60\n{WEB}")
     pushing = flow.process(
         "from gitpaas.commands.receive import heed\nheed()\n"
-        f"flow.lines.text = ''\nprint(flow.push({fresh!r}), flow.lines.text)"
+        f"flow.lines.data.clear()\nprint(flow.push({fresh!r}), flow.lines.text)"
     )
     until(lambda: flow.last_build().status == "releasing", timeout=20)
     began = time.monotonic()

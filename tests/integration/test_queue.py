@@ -58,14 +58,6 @@ def push(old: str, new: str) -> list[Move]:
     return [Move(MAIN, old, new)]
 
 
-class Lines:
-    def __init__(self) -> None:
-        self.text = ""
-
-    def write(self, data: bytes) -> None:
-        self.text += data.decode()
-
-
 class Deploys:
     """Threads that wait for their turn and note in which order they had it."""
 

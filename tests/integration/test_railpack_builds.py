@@ -6,10 +6,8 @@ What an image answers once it runs is the end-to-end tests' business.
 from __future__ import annotations
 
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +16,7 @@ import pytest
 import railpacks
 import samples
 from railpacks import Yard, plant
+from spying import watching
 
 from gitpaas.engine.client import Engine
 from gitpaas.engine.images import ImageInfo, Images
@@ -82,29 +81,6 @@ def read(built: Built, name: str) -> str:
     done = subprocess.run([*argv, built.artifact.reference, name], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-@contextmanager
-def watching_arguments() -> Iterator[set[bytes]]:
-    """The arguments of every process of the machine, looked at all the time."""
-    seen: set[bytes] = set()
-    over = threading.Event()
-
-    def watch() -> None:
-        while not over.wait(0.003):
-            for path in Path("/proc").glob("[0-9]*/cmdline"):
-                try:
-                    seen.add(path.read_bytes())
-                except OSError:
-                    continue
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield seen
-    finally:
-        over.set()
-        watcher.join()
 
 
 # What comes out
@@ -235,7 +211,7 @@ def test_an_apps_caches_are_not_those_of_an_app_that_begins_with_its_name(yard: 
 def test_a_secret_is_there_for_the_step_and_nowhere_else(yard: Yard, tmp_path: Path) -> None:
     files = samples.copy("railpack-secret", tmp_path / "src")
 
-    with watching_arguments() as arguments:
+    with watching("cmdline") as arguments:
         built = build(yard, files, app="secret", env={"TOKEN": TOKEN})
 
     secret = TOKEN.encode()
