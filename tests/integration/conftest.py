@@ -12,7 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import flow as flows
 import pytest
+from flow import Flow, Images
 
 from gitpaas import repository, store
 from gitpaas.config import Config
@@ -238,6 +240,19 @@ def eventually(check: Callable[[], object], seconds: float = 10) -> None:
     while not check():
         assert time.monotonic() < deadline, "it did not come true in time"
         time.sleep(0.02)
+
+
+@pytest.fixture
+def flow(config: Config) -> Iterator[Flow]:
+    """With an app `hello` that nothing was pushed to."""
+    with flows.fresh(config) as made:
+        yield made
+
+
+@pytest.fixture
+def images(flow: Flow) -> Images:
+    """Its builders and runtime are those of images, without an engine."""
+    return flows.with_images(flow)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import flow as flows
 import pytest
@@ -13,17 +12,6 @@ from gitpaas import deploy, options, releases, retention
 from gitpaas.config import Config
 from gitpaas.errors import NotFound
 from gitpaas.store import App, Release
-
-
-@pytest.fixture
-def flow(config: Config) -> Iterator[Flow]:
-    with flows.fresh(config) as made:
-        yield made
-
-
-@pytest.fixture
-def images(flow: Flow) -> Images:
-    return flows.with_images(flow)
 
 
 def choose(flow: Flow, **changes: str) -> None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 
-import flow as flows
 import pytest
 from flow import ALICE, MAIN, WEB, Flow
 from instances import until
 
 from gitpaas import deploy, events, queue, releases, retention
-from gitpaas.config import Config
 from gitpaas.store import Build, Release
 
 RELEASE_AND_WEB = f"release: echo phase\n{WEB}"
@@ -47,12 +44,6 @@ def dies(*given, **more):
 setattr(module, name, dies)
 flow.push({commit!r})
 """
-
-
-@pytest.fixture
-def flow(config: Config) -> Iterator[Flow]:
-    with flows.fresh(config) as made:
-        yield made
 
 
 def pushed_and_killed(flow: Flow, commit: str, step: str, when: str) -> None:

@@ -6,7 +6,6 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 
 import flow as flows
@@ -15,17 +14,10 @@ from flow import ALICE, WEB, WORKER, Flow
 from instances import until
 
 from gitpaas import apps, deploy, locks, queue, repository
-from gitpaas.config import Config
 from gitpaas.errors import Conflict, EngineFailed, RuntimeFailed
 from gitpaas.platform import Platform
 from gitpaas.reconcile import Reconciler
 from gitpaas.store import App, Event
-
-
-@pytest.fixture
-def flow(config: Config) -> Iterator[Flow]:
-    with flows.fresh(config) as made:
-        yield made
 
 
 def connect(address: str | None) -> socket.socket:

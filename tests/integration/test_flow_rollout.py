@@ -21,12 +21,6 @@ from gitpaas.store import App, Release
 SLOW = "import time; time.sleep(1.5)"  # before it listens
 
 
-@pytest.fixture
-def flow(config: Config) -> Iterator[Flow]:
-    with flows.fresh(config) as made:
-        yield made
-
-
 @contextmanager
 def meanwhile(flow: Flow, work: Callable[[Flow], object]) -> Iterator[None]:
     """`work` in a thread of its own, as the server runs commands; what it raises is raised at the end."""

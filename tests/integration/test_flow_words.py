@@ -4,29 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 
-import flow as flows
 import pytest
 from flow import ALICE, BOB, MAIN, WEB, WORKER, Flow, Images, Lines
 from instances import until
 
 from gitpaas import deploy, queue
-from gitpaas.config import Config
 from gitpaas.errors import BuildFailed, EngineFailed, GitpaasError, RouterFailed, ToolFailed
 from gitpaas.store import Build
 from gitpaas.values import RECEIVE_REASONS
-
-
-@pytest.fixture
-def flow(config: Config) -> Iterator[Flow]:
-    with flows.fresh(config) as made:
-        yield made
-
-
-@pytest.fixture
-def images(flow: Flow) -> Images:
-    return flows.with_images(flow)
 
 
 @pytest.mark.parametrize(
