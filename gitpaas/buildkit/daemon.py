@@ -1,22 +1,19 @@
 """buildkitd as a child that outlives us: started by who builds first, found again by the lock it holds.
 
-It inherits the open file of its lock, so the kernel says whether one runs, frees the lock with its death, and lets no
-second one start. Who builds shares a second lock: as long as somebody has that, nobody stops the daemon, be it for
-changed settings or for want of work.
+Who builds shares a second lock: as long as somebody has that, nobody stops the daemon, be it for changed settings or
+for want of work.
 """
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from gitpaas import locks
@@ -24,7 +21,8 @@ from gitpaas.buildkit import network as networks
 from gitpaas.buildkit.plan import SOCKET, Plan, Planner
 from gitpaas.config import Config
 from gitpaas.errors import ToolFailed
-from gitpaas.linux import Cgroup, sockets
+from gitpaas.linux import Cgroup
+from gitpaas.longlived import LongLived, output
 from gitpaas.toolchain import Toolchain
 from gitpaas.values import Limits
 
@@ -50,7 +48,7 @@ class Daemon:
         self._config = config
         self._toolchain = toolchain
         self._planner = Planner(config)
-        self._lock = config.locks / "buildkit"
+        self._running = LongLived(config.locks / "buildkit")
         self._turn = config.locks / "buildkit-turn"
         self._work = config.locks / "buildkit-work"
         self._log = config.buildkit / "buildkitd.log"
@@ -82,34 +80,22 @@ class Daemon:
 
     def rest(self, idle: float) -> bool:
         """Stop it when nobody has built for `idle` seconds: it takes some 60 MB. Whether it was stopped."""
-        if not locks.is_held(self._lock) or time.time() < self._last_use() + idle:
+        if not self._running.is_running() or time.time() < self._last_use() + idle:
             return False
         with locks.held(self._turn, wait=False) as is_ours:
             return is_ours and self._stop_if_unused()
 
     def stop(self) -> None:
         """End it, with the builds that use it. Safe when none runs."""
-        began = time.monotonic()
-        self._signal(signal.SIGTERM)
-        while locks.is_held(self._lock):
-            if time.monotonic() > began + _GOODBYE:
-                self._signal(signal.SIGKILL)
-                self._end_steps()  # one of them may hold the lock as well
-            if time.monotonic() > began + 2 * _GOODBYE:
-                raise ToolFailed("buildkitd does not end", f"See what holds {self._lock}")
-            time.sleep(0.01)
+        # A step may hold the lock as well.
+        if not self._running.end(_GOODBYE, killed=self._end_steps):
+            raise ToolFailed("buildkitd does not end", f"See what holds {self._running.lock}")
         self._end_steps()
         networks.forget(self._config, self._path)
 
     def pid(self) -> int | None:
         """The running one's, whoever started it."""
-        if not locks.is_held(self._lock):
-            return None
-        try:
-            pid = int(self._lock.read_text())
-        except ValueError:  # just being started
-            return None
-        return pid if str(self._lock.resolve()) in sockets.open_files(pid) else None
+        return self._running.pid()
 
     def missing(self) -> list[str]:
         """What this machine lacks for builds that are capped and kept apart, in sentences. Starts nothing."""
@@ -143,14 +129,14 @@ class Daemon:
         groups = self._prepare(plan)
         # Mounts of its own go with it, even when it is killed.
         mounts = ["unshare", "--mount"] if shutil.which("unshare", path=plan.env["PATH"]) else []
-        with self._own_lock() as lock, self._output() as output:
+        with self._running.taken() as lock, output(self._log, _LOG_LIMIT) as said:
             subprocess.run(
-                [*_APART, "/bin/sh", "-c", _LAUNCH, str(self._lock), *groups, "--", *mounts, *plan.argv],
+                [*_APART, "/bin/sh", "-c", _LAUNCH, str(self._running.lock), *groups, "--", *mounts, *plan.argv],
                 cwd=self.folder,
                 env=dict(plan.env),
                 stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
+                stdout=said,
+                stderr=said,
                 start_new_session=True,
                 pass_fds=(lock,),
                 check=True,
@@ -182,7 +168,7 @@ class Daemon:
     def _await_ready(self) -> bool:
         """Whether one runs and answers; with patience for one that does not yet."""
         deadline = time.monotonic() + _READY
-        while time.monotonic() < deadline and locks.is_held(self._lock):
+        while time.monotonic() < deadline and self._running.is_running():
             if self._answers():
                 return True
             time.sleep(0.01)
@@ -204,32 +190,6 @@ class Daemon:
                 return False
             finally:
                 os.close(folder)
-
-    def _signal(self, number: int) -> None:
-        if (pid := self.pid()) is not None:
-            with suppress(ProcessLookupError):
-                os.kill(pid, number)
-
-    @contextmanager
-    def _own_lock(self) -> Iterator[int]:
-        """The lock, its file emptied and open to be inherited."""
-        fd = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)  # who asks whether it is held has it for an instant
-            os.ftruncate(fd, 0)
-            yield fd
-        finally:
-            os.close(fd)
-
-    @contextmanager
-    def _output(self) -> Iterator[int]:
-        fd = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            if os.fstat(fd).st_size > _LOG_LIMIT:
-                os.ftruncate(fd, 0)
-            yield fd
-        finally:
-            os.close(fd)
 
     def _last_words(self) -> str:
         lines = self._log.read_text(errors="replace").splitlines()

@@ -1,27 +1,19 @@
-"""Caddy as a child that outlives us: found again by the lock it holds, kept alive, told of a changed Caddyfile.
-
-Caddy inherits the open file of its lock, so the kernel says whether one runs, frees the lock with its death, and lets
-no second one start.
-"""
+"""Caddy as a child that outlives us: found again by the lock it holds, kept alive, told of a changed Caddyfile."""
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
-import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 
-from gitpaas import locks, ports, shell
+from gitpaas import ports, shell
 from gitpaas.config import Config
 from gitpaas.errors import CommandFailed, Conflict, RouterFailed
 from gitpaas.linux import sockets
+from gitpaas.longlived import LongLived, output
 from gitpaas.router import trouble
 from gitpaas.router.command import command, environment, find_binary
 
@@ -44,7 +36,7 @@ class CaddyProcess:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._lock = config.locks / "caddy"
+        self._running = LongLived(config.locks / "caddy", may_hide=True)
         self._child: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -55,34 +47,20 @@ class CaddyProcess:
 
     def check(self) -> None:
         """Start it again when it has died: cheap enough for several times a second. RouterFailed."""
-        with self._free_lock() as lock:
+        with self._running.taken_if_free() as lock:
             if lock is not None:
                 self._reap()
                 self._launch(lock)
 
     def stop(self) -> None:
         """End it, with a moment for running requests. Safe when none runs."""
-        began = time.monotonic()
-        self._signal(signal.SIGTERM)
-        while locks.is_held(self._lock):
-            if time.monotonic() > began + _GOODBYE:
-                self._signal(signal.SIGKILL)
-            if time.monotonic() > began + 2 * _GOODBYE:
-                raise RouterFailed("Caddy does not end", f"See what holds {self._lock}")
-            time.sleep(0.01)
+        if not self._running.end(_GOODBYE):
+            raise RouterFailed("Caddy does not end", f"See what holds {self._running.lock}")
         self._reap()
 
     def pid(self) -> int | None:
         """The running one's, whoever started it."""
-        if not locks.is_held(self._lock):
-            return None
-        try:
-            pid = int(self._lock.read_text())
-        except ValueError:  # just being started
-            return None
-        # No files: we may not look, as when its program has capabilities of its own (to listen on port 80).
-        files = sockets.open_files(pid)
-        return pid if not files or str(self._lock.resolve()) in files else None
+        return self._running.pid()
 
     def _take_over(self) -> bool:
         """Whether a running one of this very program accepted today's Caddyfile. Unchanged, it cuts nobody."""
@@ -103,14 +81,16 @@ class CaddyProcess:
     def _launch(self, lock: int) -> None:
         self._require_port()
         began = time.time()
-        with self._output() as output:
+        with output(
+            self._config.caddy / "output.log", _LOG_LIMIT
+        ) as said:  # before it has read its settings, and at its end
             child = subprocess.Popen(
-                ["/bin/sh", "-c", _LAUNCH, str(self._lock), *command(self._binary, "run")],
+                ["/bin/sh", "-c", _LAUNCH, str(self._running.lock), *command(self._binary, "run")],
                 cwd=self._config.home,
                 env=environment(self._config),
                 stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
+                stdout=said,
+                stderr=said,
                 start_new_session=True,
                 pass_fds=(lock,),
             )
@@ -150,41 +130,11 @@ class CaddyProcess:
             return False
         return True
 
-    def _signal(self, number: int) -> None:
-        if (pid := self.pid()) is not None:
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, number)
-
     def _reap(self) -> None:
         if self._child is not None:
             self._child.wait()
             self._child = None
 
-    @contextmanager
-    def _free_lock(self) -> Iterator[int | None]:
-        """The lock, its file emptied and open to be inherited; None while a Caddy has it."""
-        fd = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(fd, 0)
-        except BlockingIOError:
-            yield None
-        else:
-            yield fd
-        finally:
-            os.close(fd)
-
     @cached_property
     def _binary(self) -> Path:
         return find_binary(self._config.environ.get("PATH"))
-
-    @contextmanager
-    def _output(self) -> Iterator[int]:
-        """What Caddy says before it has read its configuration, and when it breaks down."""
-        fd = os.open(self._config.caddy / "output.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            if os.fstat(fd).st_size > _LOG_LIMIT:
-                os.ftruncate(fd, 0)
-            yield fd
-        finally:
-            os.close(fd)
