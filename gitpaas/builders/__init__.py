@@ -26,14 +26,11 @@ class Builder(Protocol):
 
 
 class Registered(NamedTuple):
-    """A builder by name, loaded when it is called: a server of plain processes never needs those of images."""
+    """A builder by name, loaded when it is needed: a server of plain processes never needs those of images."""
 
     name: str
     kind: ArtifactKind
     load: Callable[[Config], Builder]
-
-    def __call__(self, config: Config) -> Builder:
-        return self.load(config)
 
 
 def _dockerfile(config: Config) -> Builder:

@@ -139,7 +139,7 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[Confi
 
 @pytest.fixture(params=[one for one in BUILDERS if one.kind == "slug"], ids=lambda one: one.name)
 def make(request: pytest.FixtureRequest) -> Callable[[Config], Builder]:
-    return request.param
+    return request.param.load
 
 
 @pytest.fixture(params=[None, pytest.param(UID, marks=pytest.mark.needs("sandbox"))], ids=["plain", "confined"])
