@@ -8,6 +8,7 @@ from pathlib import Path
 
 import engine
 import pytest
+import users
 
 from gitpaas.config import Config, load
 
@@ -48,5 +49,6 @@ def _has_sandbox() -> bool:
 def config(tmp_path: Path) -> Config:
     """Settings of a fresh state directory, ports chosen by nobody yet."""
     environ = {"GITPAAS_HOME": str(tmp_path / "home"), "GITPAAS_RUNTIME": "host", "PATH": os.environ["PATH"]}
+    environ["GITPAAS_APP_UID_BASE"] = str(users.APPS)
     environ |= {name: value for name, value in os.environ.items() if name in ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")}
     return load(environ)

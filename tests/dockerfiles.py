@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 import engine
+import users
 from sinks import Lines
 
 from gitpaas import platform
@@ -22,7 +23,7 @@ from gitpaas.config import Config, load
 from gitpaas.output import Output
 from gitpaas.values import Artifact, BuildOptions, BuildRequest, Secret
 
-UID = 61235
+UID = users.BUILDS + 1
 BASE = "FROM debian:bookworm-slim\n"
 _NUMBERS = itertools.count(int(time.time()) % 1_000_000)
 

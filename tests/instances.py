@@ -12,13 +12,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import users
+
 from gitpaas import linux
 from gitpaas.config import Config
 from gitpaas.runtimes import Runtime
 from gitpaas.runtimes.host import HostRuntime
 from gitpaas.values import Artifact, Instance, InstanceSpec, Limits, Mount
 
-UID = 58765  # of no app: far above what a test machine has
+UID = users.RUNS
 MEGABYTE = 1024 * 1024
 PREFIX = Path(sys.executable).resolve().parents[1]
 PYTHON = str(Path(sys.executable).resolve())

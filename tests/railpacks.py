@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 import engine
+import users
 from sinks import Lines
 
 from gitpaas.builders.railpack import RailpackBuilder
@@ -21,7 +22,7 @@ from gitpaas.config import Config, load
 from gitpaas.output import Output
 from gitpaas.values import BuildRequest, Limits, Secret
 
-UID = 61234
+UID = users.BUILDS
 PLANS = Path(__file__).parent / "plans"  # what `railpack info` answered, with the stand-in
 # "latest python@3.13" is 3.13.7; nothing has a version 99, and GitHub is down for whoever asks for gleam.
 MISE = """#!/bin/sh

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 import samples
+import users
 from sinks import Lines
 
 from gitpaas import linux
@@ -28,7 +29,7 @@ from gitpaas.errors import BuildFailed
 from gitpaas.output import Output
 from gitpaas.values import Artifact, BuildRequest, Limits, Secret
 
-UID = 61234
+UID = users.BUILDS
 NETWORK = ("SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
 
 pytestmark = pytest.mark.needs("git")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import engine
+import users
 
 from .programs import Background, Result, command_line, free_port, processes, read, run, wait_until
 
@@ -190,7 +191,7 @@ class World:
 
     def _environment(self, settings: Mapping[str, object]) -> dict[str, str]:
         # Worlds run at the same time on one machine, so each has app ports and user ids of its own.
-        slot = random.randrange(120)
+        slot = users.slot()
         chosen = {
             "HOME": self.home,
             "SSH_PORT": self.ssh_port,
