@@ -11,10 +11,24 @@ from peewee import DatabaseError, OperationalError, SqliteDatabase
 from gitpaas.errors import BadConfig, StoreFailed
 from gitpaas.store import models
 from gitpaas.store.migrations import migrate
-from gitpaas.store.models import App, Build, ConfigVar, Event, Formation, Key, Migration, Release, Volume
+from gitpaas.store.models import (
+    Access,
+    App,
+    Build,
+    ConfigVar,
+    Event,
+    Formation,
+    Key,
+    Migration,
+    OneOff,
+    Release,
+    Schedule,
+    Volume,
+)
 from gitpaas.store.seal import Seal
 
 __all__ = [
+    "Access",
     "App",
     "Build",
     "ConfigVar",
@@ -22,7 +36,9 @@ __all__ = [
     "Formation",
     "Key",
     "Migration",
+    "OneOff",
     "Release",
+    "Schedule",
     "Seal",
     "Store",
     "Volume",

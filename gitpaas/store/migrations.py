@@ -100,3 +100,35 @@ def m0002_builders_volumes_events(database: Database) -> None:
 @step
 def m0003_where_a_build_came_from(database: Database) -> None:
     _run(database, "ALTER TABLE build ADD COLUMN address VARCHAR(255) NOT NULL DEFAULT 'local'")
+
+
+@step
+def m0004_people_one_offs_and_what_a_release_was(database: Database) -> None:
+    _run(
+        database,
+        "ALTER TABLE key ADD COLUMN person VARCHAR(255) NOT NULL DEFAULT ''",
+        "UPDATE key SET person = name",
+        "CREATE TABLE access (id INTEGER PRIMARY KEY, app_id INTEGER REFERENCES app (id) ON DELETE CASCADE,"
+        " person VARCHAR(255) NOT NULL, role VARCHAR(255) NOT NULL, created_at REAL NOT NULL,"
+        ' "by" VARCHAR(255) NOT NULL)',
+        "CREATE UNIQUE INDEX access_app_person ON access (COALESCE(app_id, 0), person)",
+        "ALTER TABLE app ADD COLUMN held TEXT NOT NULL DEFAULT '[]'",
+        "ALTER TABLE app ADD COLUMN resources TEXT NOT NULL DEFAULT '{}'",
+        "ALTER TABLE build ADD COLUMN inputs VARCHAR(255) NOT NULL DEFAULT ''",
+        "ALTER TABLE release ADD COLUMN inputs VARCHAR(255) NOT NULL DEFAULT ''",
+        "ALTER TABLE release ADD COLUMN subject VARCHAR(255) NOT NULL DEFAULT ''",
+        "ALTER TABLE release ADD COLUMN formation TEXT NOT NULL DEFAULT '{}'",
+        "ALTER TABLE release ADD COLUMN key VARCHAR(255)",
+        "ALTER TABLE release ADD COLUMN live_at REAL",
+        "ALTER TABLE release ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0",
+        "CREATE TABLE oneoff (id INTEGER PRIMARY KEY AUTOINCREMENT,"
+        " app_id INTEGER NOT NULL REFERENCES app (id) ON DELETE CASCADE, kind VARCHAR(255) NOT NULL,"
+        " number INTEGER NOT NULL, command TEXT NOT NULL, schedule VARCHAR(255) NOT NULL, release INTEGER NOT NULL,"
+        ' instance VARCHAR(255), "by" VARCHAR(255) NOT NULL, key VARCHAR(255), address VARCHAR(255) NOT NULL,'
+        " created_at REAL NOT NULL, finished_at REAL, exit_code INTEGER, error TEXT NOT NULL)",
+        "CREATE UNIQUE INDEX oneoff_app_kind_number ON oneoff (app_id, kind, number)",
+        "CREATE TABLE schedule (id INTEGER PRIMARY KEY,"
+        " app_id INTEGER NOT NULL REFERENCES app (id) ON DELETE CASCADE, name VARCHAR(255) NOT NULL,"
+        " suspended INTEGER NOT NULL, looked_at REAL NOT NULL)",
+        "CREATE UNIQUE INDEX schedule_app_name ON schedule (app_id, name)",
+    )

@@ -34,7 +34,8 @@ class Key(Row):
     name = CharField(unique=True)
     fingerprint = CharField(unique=True)  # SHA256:..., as ssh-keygen -l prints it
     line = TextField()  # "ssh-ed25519 AAAA...", without the comment
-    role = CharField()
+    role = CharField()  # for all apps: admin deploy read, or none: then Access alone says what it may
+    person = CharField(default="")  # whose it is
     created_at = FloatField(default=time.time)
     used_at = FloatField(null=True)
 
@@ -50,6 +51,8 @@ class App(Row):
     maintenance = BooleanField(default=False)
     build_options = TextField(default="{}")  # JSON of values.BuildOptions
     run_options = TextField(default="{}")  # JSON of values.RunOptions
+    held = TextField(default="[]")  # JSON: process types and instances ("worker", "web.2") that were told to stop
+    resources = TextField(default="{}")  # JSON by process type ("": all others): {"worker": {"memory": 1073741824}}
 
 
 class Build(Row):
@@ -66,6 +69,7 @@ class Build(Row):
     label = CharField(default="")
     builder = CharField(default="")
     details = TextField(default="{}")  # JSON: what the builder resolved, {"python": "3.12.3"}
+    inputs = CharField(default="")  # a digest of all that the artifact depends on: the same makes the same
     release = IntegerField(null=True)
     by = CharField()
     key = CharField(null=True)
@@ -83,12 +87,18 @@ class Release(Row):
     number = IntegerField()
     build = ForeignKeyField(Build, null=True, on_delete="SET NULL")
     commit = CharField(default="")
+    subject = CharField(default="")  # of the commit
+    inputs = CharField(default="")  # as its build's
     description = CharField()  # "Deploy a1b2c3d", "Set DATABASE_URL", "Rollback to v11"
     artifact = TextField()  # JSON of values.Artifact
     config = TextField()  # sealed JSON of the config vars it was made with
+    formation = TextField(default="{}")  # JSON: how many of each process type were wanted when it went live
     status = CharField(default="pending")  # pending live failed
     by = CharField()
+    key = CharField(null=True)
     created_at = FloatField(default=time.time)
+    live_at = FloatField(null=True)
+    pinned = BooleanField(default=False)  # its artifact is kept whatever comes after it
 
     class Meta:
         indexes = ((("app", "number"), True),)
@@ -124,6 +134,54 @@ class Volume(Row):
         indexes = ((("app", "name"), True), (("app", "target"), True))
 
 
+class Access(Row):
+    """What a person may do with one app, or with all when `app` is None, besides what the role of a key allows."""
+
+    app_id: int | None
+    app = ForeignKeyField(App, null=True, backref="access", on_delete="CASCADE")
+    person = CharField()
+    role = CharField()
+    created_at = FloatField(default=time.time)
+    by = CharField()
+
+
+class OneOff(Row):
+    """A command run beside the app's own processes: `run`, or an entry of cron. Its instance is KIND.NUMBER."""
+
+    id = AutoField()
+    app_id: int
+    app = ForeignKeyField(App, backref="one_offs", on_delete="CASCADE")
+    kind = CharField()  # run cron
+    number = IntegerField()
+    command = TextField()
+    schedule = CharField(default="")  # the name of the Schedule that started it
+    release = IntegerField()
+    instance = CharField(null=True)  # the runtime's own handle
+    by = CharField()
+    key = CharField(null=True)
+    address = CharField(default="local")
+    created_at = FloatField(default=time.time)
+    finished_at = FloatField(null=True)
+    exit_code = IntegerField(null=True)  # None as well when nobody saw it end
+    error = TextField(default="")
+
+    class Meta:
+        indexes = ((("app", "kind", "number"), True),)
+
+
+class Schedule(Row):
+    """What is remembered of one cron entry of an app: which there are, the live release says."""
+
+    app_id: int
+    app = ForeignKeyField(App, backref="schedules", on_delete="CASCADE")
+    name = CharField()
+    suspended = BooleanField(default=False)
+    looked_at = FloatField(default=time.time)  # every minute until then has been decided on
+
+    class Meta:
+        indexes = ((("app", "name"), True),)
+
+
 class Event(Row):
     """Something that happened, kept when the app is gone: who did what, from where, with what result."""
 
@@ -141,4 +199,4 @@ class Event(Row):
         indexes = ((("app", "id"), False),)
 
 
-TABLES = (Migration, Key, App, Build, Release, ConfigVar, Formation, Volume, Event)
+TABLES = (Migration, Key, App, Build, Release, ConfigVar, Formation, Volume, Access, OneOff, Schedule, Event)
