@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from gitpaas import tree as trees
-from gitpaas.errors import BuildFailed, UsageError
+from gitpaas.appjson.fields import mapping, part, shown, wrong
+from gitpaas.errors import UsageError
 from gitpaas.values import HealthCheck, process_name, variable_name
 
 _MOST = 1000  # instances of one process type: a slip of the keyboard must not start a million
@@ -69,12 +70,12 @@ def parse(text: str) -> AppJson:
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _wrong(f"it is not JSON: {error}") from error
-    document = _object(document, "the whole file")
+        raise wrong(f"it is not JSON: {error}") from error
+    document = mapping(document, "the whole file")
     return AppJson(
-        env={name: _variable(name, entry) for name, entry in _part(document, "env").items()},
-        formation={name: _quantity(name, entry) for name, entry in _part(document, "formation").items()},
-        health=_health(_part(document, "healthchecks").get("web")),
+        env={name: _variable(name, entry) for name, entry in part(document, "env").items()},
+        formation={name: _quantity(name, entry) for name, entry in part(document, "formation").items()},
+        health=_health(part(document, "healthchecks").get("web")),
     )
 
 
@@ -83,17 +84,17 @@ def _variable(name: str, entry: Any) -> Variable:
     try:
         variable_name(name)
     except UsageError as error:
-        raise _wrong(f"{where}: {error.message}", error.hint) from error
+        raise wrong(f"{where}: {error.message}", error.hint) from error
     if isinstance(entry, str | int | float | bool):
         return Variable(name, value=_text(entry, where))
-    entry = _object(entry, where)
+    entry = mapping(entry, where)
     if (generator := entry.get("generator")) not in (None, "secret"):
-        raise _wrong(f'{where}.generator is {_show(generator)}; there is only "secret"')
+        raise wrong(f'{where}.generator is {shown(generator)}; there is only "secret"')
     if not isinstance(required := entry.get("required", True), bool):
-        raise _wrong(f"{where}.required is {_show(required)}, neither true nor false")
+        raise wrong(f"{where}.required is {shown(required)}, neither true nor false")
     value = entry.get("value")
     if not isinstance(value, str | int | float | bool | None):
-        raise _wrong(f"{where}.value is {_show(value)}, not a text")
+        raise wrong(f"{where}.value is {shown(value)}, not a text")
     return Variable(
         name,
         value=None if value is None else _text(value, where),
@@ -106,7 +107,7 @@ def _variable(name: str, entry: Any) -> Variable:
 def _text(value: str | float | bool, where: str) -> str:
     if isinstance(value, str):
         if re.search(r"[\0\ud800-\udfff]", value):
-            raise _wrong(f"{where} is {_show(value)}, which no environment can hold")
+            raise wrong(f"{where} is {shown(value)}, which no environment can hold")
         return value
     return json.dumps(value)  # true, 1.5: as they stand in the file
 
@@ -115,10 +116,10 @@ def _quantity(name: str, entry: Any) -> int:
     try:
         process_name(name)
     except UsageError as error:
-        raise _wrong(f"formation.{name}: {error.message}", error.hint) from error
-    quantity = _object(entry, f"formation.{name}").get("quantity", 1)
+        raise wrong(f"formation.{name}: {error.message}", error.hint) from error
+    quantity = mapping(entry, f"formation.{name}").get("quantity", 1)
     if not isinstance(quantity, int) or isinstance(quantity, bool) or not 0 <= quantity <= _MOST:
-        raise _wrong(f"formation.{name}.quantity is {_show(quantity)}, not a whole number from 0 to {_MOST}")
+        raise wrong(f"formation.{name}.quantity is {shown(quantity)}, not a whole number from 0 to {_MOST}")
     return quantity
 
 
@@ -127,8 +128,8 @@ def _health(checks: Any) -> HealthCheck:
     if checks is None:
         return HealthCheck()
     if not isinstance(checks, list):
-        raise _wrong(f"healthchecks.web is {_show(checks)}, not a list of checks")
-    for check in (_object(check, "healthchecks.web[]") for check in checks):
+        raise wrong(f"healthchecks.web is {shown(checks)}, not a list of checks")
+    for check in (mapping(check, "healthchecks.web[]") for check in checks):
         if check.get("type", "startup") == "startup":
             return HealthCheck(path=_path(check.get("path")), timeout=_patience(check))
     return HealthCheck()
@@ -138,9 +139,9 @@ def _path(path: Any) -> str | None:
     if path is None:
         return None
     if not isinstance(path, str) or not path.startswith("/") or not path.isascii() or not path.isprintable():
-        raise _wrong(f"healthchecks.web[].path is {_show(path)}, not a path such as /up")
+        raise wrong(f"healthchecks.web[].path is {shown(path)}, not a path such as /up")
     if " " in path:
-        raise _wrong(f"healthchecks.web[].path is {_show(path)}, which has a space in it")
+        raise wrong(f"healthchecks.web[].path is {shown(path)}, which has a space in it")
     return path
 
 
@@ -154,24 +155,5 @@ def _patience(check: Mapping[str, Any]) -> float:
 def _seconds(check: Mapping[str, Any], name: str, default: float) -> float:
     value = check.get(name, default)
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value) or value <= 0:
-        raise _wrong(f"healthchecks.web[].{name} is {_show(value)}, not a number above 0")
+        raise wrong(f"healthchecks.web[].{name} is {shown(value)}, not a number above 0")
     return float(value)
-
-
-def _part(document: Mapping[str, Any], name: str) -> dict[str, Any]:
-    return _object(document.get(name) or {}, name)
-
-
-def _object(value: Any, where: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise _wrong(f"{where} is {_show(value)}, not an object")
-    return value
-
-
-def _show(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:60]}..."
-
-
-def _wrong(what: str, hint: str | None = None) -> BuildFailed:
-    return BuildFailed(f"app.json: {what}", step="app.json", hint=hint or "Mend app.json, commit, and push again.")
