@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import replace
 
-from gitpaas import appjson, apps, choosing, options, queue, releases, shell, source
+from gitpaas import appjson, apps, choosing, configvars, options, queue, releases, shell, source
 from gitpaas.appjson import AppJson
 from gitpaas.artifacts.room import require_room
 from gitpaas.config import git_environment
@@ -43,7 +43,7 @@ def build_artifact(platform: Platform, app: App, build: Build, out: Output) -> A
 
 def _take_up_config(platform: Platform, app: App, manifest: AppJson, out: Output) -> None:
     """On the first deploy: the defaults of app.json become config vars, and what it requires must have been set."""
-    known = releases.config(platform, app)
+    known = configvars.current(platform, app)
     if missing := manifest.missing(known):
         names = " ".join(f"{variable.name}=..." for variable in missing)
         raise BuildFailed(
@@ -52,12 +52,12 @@ def _take_up_config(platform: Platform, app: App, manifest: AppJson, out: Output
             hint=f"Set them and push again: ssh paas config:set {app.name} {names}",
         )
     if defaults := manifest.defaults(known):
-        releases.change_config(platform, app, defaults)
+        configvars.change(platform, app, defaults)
         out.step(f"Config vars from app.json: {', '.join(sorted(defaults))}")
 
 
 def _environment(platform: Platform, app: App) -> Env:
-    return {**platform.config.build_environment(), **releases.config(platform, app)}
+    return {**platform.config.build_environment(), **configvars.current(platform, app)}
 
 
 def _request(platform: Platform, app: App, build: Build) -> BuildRequest:

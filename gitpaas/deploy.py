@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gitpaas import queue, releases, retention, rollout
+from gitpaas import configvars, queue, releases, retention, rollout
 from gitpaas.errors import Conflict, NotFound, UsageError
 from gitpaas.output import Laps, Output
 from gitpaas.platform import Platform
@@ -48,7 +48,7 @@ def rollback(platform: Platform, app: App, number: int | None, actor: Actor, out
         release = releases.copy(platform, app, older, f"Rollback to v{older.number}", actor.name, with_config=True)
         out.step(f"{release.description} ({older.commit[:7]})")
         go_live(platform, app, release, out)
-        releases.restore_config(platform, app, release)
+        configvars.restore(platform, app, release)
         return release
 
 
@@ -59,7 +59,7 @@ def set_config(
     for name, value in changes.items():
         variable_name(name)
         variable_value(value or "")
-    releases.change_config(platform, app, changes)
+    configvars.change(platform, app, changes)
     if not restart:
         return None
     verb = "Unset" if all(value is None for value in changes.values()) else "Set"

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 
-from gitpaas import apps, options
+from gitpaas import apps, configvars, options
 from gitpaas.errors import BuildFailed, CommandFailed, NotFound
 from gitpaas.output import Output
 from gitpaas.platform import Platform
-from gitpaas.store import App, Build, ConfigVar, Formation, Release, Volume
-from gitpaas.values import Artifact, HealthCheck, InstanceSpec, Mount, Secret, VolumeMount
+from gitpaas.store import App, Build, Formation, Release, Volume
+from gitpaas.values import Artifact, HealthCheck, InstanceSpec, Mount, VolumeMount
 
 RELEASE_PHASE = "release"  # the process type that runs once before the switch, and never as an instance
 
@@ -29,7 +29,7 @@ def create(platform: Platform, app: App, made: Artifact, description: str, by: s
             commit=build.commit,
             description=description,
             artifact=json.dumps(asdict(made)),
-            config=_sealed_config(platform, app),
+            config=configvars.sealed(platform, app),
             by=by,
         )
 
@@ -44,7 +44,7 @@ def copy(platform: Platform, app: App, source: Release, description: str, by: st
             commit=source.commit,
             description=description,
             artifact=source.artifact,
-            config=source.config if with_config else _sealed_config(platform, app),
+            config=source.config if with_config else configvars.sealed(platform, app),
             by=by,
         )
 
@@ -56,7 +56,7 @@ def bring_up_to_date(platform: Platform, app: App, release: Release) -> None:
     if (app.release or 0) < release.number:
         return
     with platform.store.transaction():
-        release.number, release.config = _next_number(app), _sealed_config(platform, app)
+        release.number, release.config = _next_number(app), configvars.sealed(platform, app)
         release.save(only=[Release.number, Release.config])
 
 
@@ -203,27 +203,6 @@ def owner(platform: Platform, release: Release) -> int | None:
     return apps.uid(platform.config, release.app) if artifact(release).kind == "slug" else None
 
 
-def config(platform: Platform, app: App) -> dict[str, Secret]:
-    """Today's config vars by name."""
-    rows = ConfigVar.select().where(ConfigVar.app == app).order_by(ConfigVar.name)
-    return {row.name: Secret(platform.store.seal.open(row.value)) for row in rows}
-
-
-def change_config(platform: Platform, app: App, changes: Mapping[str, str | None]) -> None:
-    """Set (a text) or unset (None) config vars, all or none of them."""
-    with platform.store.transaction():
-        for name, value in changes.items():
-            ConfigVar.delete().where(ConfigVar.app == app, ConfigVar.name == name).execute()
-            if value is not None:
-                ConfigVar.create(app=app, name=name, value=platform.store.seal.close(value))
-
-
-def restore_config(platform: Platform, app: App, release: Release) -> None:
-    """The app's config vars are those of this release again: a rollback goes back with both, code and config."""
-    then = _opened_config(platform, release)
-    change_config(platform, app, {**dict.fromkeys(config(platform, app)), **then})
-
-
 def formation(platform: Platform, app: App) -> dict[str, int]:
     """How many of each process type are wanted, for all types the live release has."""
     release = live(app)
@@ -252,7 +231,7 @@ def spec(platform: Platform, app: App, release: Release, process: str, number: i
         number=number,
         command=made.processes[process],
         artifact=made,
-        env={name: Secret(value) for name, value in _opened_config(platform, release).items()},
+        env=configvars.of_release(platform, release),
         uid=owner(platform, release),
         limits=apps.limits(platform.config),
         listens=process == "web",
@@ -270,13 +249,3 @@ def unfinished(app: App) -> list[Build]:
 def _next_number(app: App) -> int:
     latest = Release.select().where(Release.app == app).order_by(Release.number.desc()).first()
     return latest.number + 1 if latest else 1
-
-
-def _opened_config(platform: Platform, release: Release) -> dict[str, str]:
-    opened: dict[str, str] = json.loads(platform.store.seal.open(release.config))
-    return opened
-
-
-def _sealed_config(platform: Platform, app: App) -> str:
-    revealed = {name: value.reveal() for name, value in config(platform, app).items()}
-    return platform.store.seal.close(json.dumps(revealed))

@@ -19,9 +19,9 @@ from gitpaas.values import variable_name
 @format_option
 def listing(call: Call, app: str, style: str) -> None:
     """List the config vars. A key with the role read sees their names only."""
-    from gitpaas import releases
+    from gitpaas import configvars
 
-    variables = releases.config(call.platform, call.app(app))
+    variables = configvars.current(call.platform, call.app(app))
     may_see = reaches(call.actor.role, "deploy")
     shown = {name: value.reveal() if may_see else None for name, value in sorted(variables.items())}
     if style == "json":
@@ -38,9 +38,9 @@ def listing(call: Call, app: str, style: str) -> None:
 @format_option
 def get(call: Call, app: str, name: str, style: str) -> None:
     """Print the value of one config var, and nothing else."""
-    from gitpaas import releases
+    from gitpaas import configvars
 
-    variables = releases.config(call.platform, call.app(app))
+    variables = configvars.current(call.platform, call.app(app))
     if name not in variables:
         near = difflib.get_close_matches(name, variables, n=1)
         raise NotFound(f"{app} has no config var {name[:80]!r}.", f"Did you mean {near[0]}?" if near else None)
@@ -65,10 +65,10 @@ def set_(call: Call, app: str, pairs: Sequence[str], no_restart: bool) -> None:
 @click.option("--no-restart", is_flag=True, help="Keep it for the next release; what runs stays as it is.")
 def unset(call: Call, app: str, names: Sequence[str], no_restart: bool) -> None:
     """Remove config vars: a new release, started without downtime."""
-    from gitpaas import releases
+    from gitpaas import configvars
 
     found = call.app(app)
-    known = releases.config(call.platform, found)
+    known = configvars.current(call.platform, found)
     if missing := [name for name in names if name not in known]:
         near = difflib.get_close_matches(missing[0], known, n=1)
         raise NotFound(f"{app} has no config var {missing[0][:80]!r}.", f"Did you mean {near[0]}?" if near else None)

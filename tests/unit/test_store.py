@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -107,6 +108,13 @@ def test_a_foreign_key_file_is_told(tmp_path: Path) -> None:
     assert Seal(tmp_path / "one.key").open(token) == "value"
     with pytest.raises(BadConfig, match=r"two\.key"):
         Seal(tmp_path / "two.key").open(token)
+
+
+def test_a_digest_is_the_same_for_the_same_text_and_key_and_says_nothing_else(tmp_path: Path) -> None:
+    ours, again, other = (Seal(tmp_path / name) for name in ("one.key", "one.key", "two.key"))
+    assert ours.digest("text") == again.digest("text")
+    assert len({ours.digest("text"), ours.digest("text "), other.digest("text")}) == 3
+    assert ours.digest("text") != hashlib.sha256(b"text").hexdigest()
 
 
 class _Plain:
