@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from gitpaas import linux, locks, logs, repository, shell, tree
+from gitpaas import access, linux, locks, logs, repository, shell, tree
 from gitpaas.config import Config
 from gitpaas.errors import Conflict, NotAllowed, NotFound
 from gitpaas.platform import Platform
@@ -51,9 +51,8 @@ def create(platform: Platform, name: str, actor: Actor, object_format: str = "sh
 def for_push(platform: Platform, name: str, actor: Actor, object_format: str = "sha1") -> App:
     """The app a push is for; its first push makes it, if the key's role and the settings let it."""
     app_name(name)
+    access.require(actor, "deploy", name, "A push")
     app = App.get_or_none(App.name == name)
-    if actor.role == "read":
-        raise NotAllowed(f"Your key may read, not push to {name}.", "Ask an admin for the role deploy.")
     if app is not None:
         if not platform.config.repository(name).exists():  # whoever made the app was killed half-way
             repository.create(platform.config.repository(name), platform.config.home, object_format)
@@ -62,6 +61,7 @@ def for_push(platform: Platform, name: str, actor: Actor, object_format: str = "
         raise NotAllowed(
             f"There is no app {name!r}, and pushes do not make apps here.", f"First: ssh paas apps:create {name}"
         )
+    access.require(actor, "deploy", None, "A push that makes an app")
     try:
         return create(platform, name, actor, object_format)
     except Conflict:

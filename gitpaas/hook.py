@@ -32,7 +32,7 @@ def environment(
         "GITPAAS_HOME": str(config.home),
         "GITPAAS_APP": app,
         "GITPAAS_ACTOR": actor.name,
-        "GITPAAS_ROLE": actor.role,
+        "GITPAAS_ROLE": actor.role_on(app) or "",
         "GITPAAS_ADDRESS": actor.address,
         "GIT_DIR": str(config.repository(app)),
         "GIT_PUSH_OPTION_COUNT": str(len(options)),

@@ -18,12 +18,16 @@ _PROCESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 Role = Literal["admin", "deploy", "read"]
-ROLES: tuple[Role, ...] = ("admin", "deploy", "read")
+ROLES: tuple[Role, ...] = ("admin", "deploy", "read")  # each may all that those after it may
+
+
+def is_app_name(text: str) -> bool:
+    return _LABEL.fullmatch(text) is not None
 
 
 def app_name(text: str) -> str:
     """A valid app name, or UsageError that says what one looks like."""
-    if not _LABEL.fullmatch(text):
+    if not is_app_name(text):
         raise UsageError(
             f"{text[:80]!r} is not an app name",
             "Use 1 to 63 small letters, digits and dashes, starting and ending with a letter or digit.",
@@ -94,12 +98,17 @@ Env = Mapping[str, "str | Secret"]
 
 @dataclass(frozen=True)
 class Actor:
-    """Who acts: a key over SSH, or the operator at the machine's own shell (`key` is None)."""
+    """Who acts: a person by a key over SSH, or the operator at the machine's own shell (`key` is None)."""
 
-    name: str
-    role: Role
-    key: str | None = None
+    name: str  # the person
+    role: Role | None  # for all apps
+    key: str | None = None  # its name
     address: str = "local"
+    grants: Mapping[str, Role] = field(default_factory=dict, hash=False)  # app -> what was granted for that one
+
+    def role_on(self, app: str) -> Role | None:
+        """The better of the role for all apps and of what was granted for this one."""
+        return min((role for role in (self.role, self.grants.get(app)) if role), key=ROLES.index, default=None)
 
 
 @dataclass(frozen=True)

@@ -94,8 +94,9 @@ class Caller:
         code = commands.execute(self.platform, list(argv), self.actor, console)
         return Answer(code, "".join(out), "".join(err))
 
-    def over_ssh(self, role: Role) -> Caller:
-        return replace(self, actor=Actor("alice", role, key="laptop", address="192.0.2.7"))
+    def over_ssh(self, role: Role | None, **grants: Role) -> Caller:
+        """Alice, with this role for all apps and these by the app."""
+        return replace(self, actor=Actor("alice", role, key="laptop", address="192.0.2.7", grants=grants))
 
     def narrow(self, width: int) -> Caller:
         return replace(self, width=width)

@@ -18,14 +18,14 @@ from gitpaas.store import App
 from gitpaas.values import Instance, Survey
 
 
-@command("apps", role="read")
+@command("apps", role="read", scope="seen")
 @format_option
 def listing(call: Call, style: str) -> None:
-    """List the apps, what runs of each, and where it answers."""
+    """List the apps that you may see, what runs of each, and where it answers."""
     from gitpaas import apps
 
     seen = call.platform.runtime.survey()
-    found = [describe(call.config, app, seen) for app in apps.listing(call.platform)]
+    found = [describe(call.config, app, seen) for app in apps.listing(call.platform) if call.may("read", app.name)]
     if style == "json":
         return call.say_json(found)
     if seen.unseen:
@@ -38,7 +38,7 @@ def listing(call: Call, style: str) -> None:
     return None
 
 
-@command("apps:create", role="deploy", changes=True)
+@command("apps:create", role="deploy", scope="all", changes=True)
 @app_argument
 def create(call: Call, app: str) -> None:
     """Make an app before its first push. Its name is a DNS label: small letters, digits, dashes."""

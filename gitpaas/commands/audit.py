@@ -1,4 +1,4 @@
-"""The one place where commands become events: each that changes something, with how it ended."""
+"""The one place where commands become events: each that changes something, with how it ended, and each refusal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import suppress
 from gitpaas import events
 from gitpaas.commands.base import Command
 from gitpaas.commands.call import Call
-from gitpaas.errors import GitpaasError, UsageError
+from gitpaas.errors import GitpaasError, NotAllowed, UsageError
 
 
 def audited(command: Command, args: list[str], call: Call, body: Callable[[], int]) -> int:
@@ -19,6 +19,9 @@ def audited(command: Command, args: list[str], call: Call, body: Callable[[], in
         raise
     except (BrokenPipeError, ConnectionError):  # nobody reads what it says after it has done its work
         _keep(command, args, call, call.noted, "ok")
+        raise
+    except NotAllowed as error:
+        _keep_refusal(command, args, call, error)
         raise
     except BaseException as error:
         _keep(command, args, call, events.explained(call.noted, error), events.result_of(error))
@@ -35,3 +38,9 @@ def _keep(command: Command, args: list[str], call: Call, text: str, result: str)
     # Of a database that cannot be opened the command itself has told, or it had no need of it.
     with suppress(GitpaasError), call.platform.store.session():
         events.record(str(command.name), text, app=command.app_in(args), actor=call.actor, result=result)
+
+
+def _keep_refusal(command: Command, args: list[str], call: Call, error: NotAllowed) -> None:
+    text = events.explained(call.noted, error)
+    with suppress(GitpaasError), call.platform.store.session():
+        events.refused(str(command.name), text, app=command.app_in(args), actor=call.actor)

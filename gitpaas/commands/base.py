@@ -8,29 +8,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 
+from gitpaas import access
 from gitpaas.commands.call import Call
-from gitpaas.errors import UsageError
+from gitpaas.errors import NotAllowed, UsageError
 from gitpaas.values import Role, app_name
 
 _HELP = ("-h", "--help")
+ALL_APPS = "*"  # where an app is named: no app's name
+
+# Where the role is needed: on the app that is named, or for all when none is; for all apps in any case; nowhere, since
+# it shows everybody what they may see (of an app that is named: on that one).
+Scope = Literal["app", "all", "seen"]
 
 Function = Callable[..., int | None]
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 class Command(click.Command):
-    """`role` is the least a key needs; `local` commands make sense on the machine itself only; each call of one that
-    `changes` something is kept as an event."""
+    """`role` is the least that is needed, where `scope` says; `local` commands make sense on the machine itself only;
+    each call of one that `changes` something is kept as an event."""
 
     def __init__(
         self,
         name: str,
         *,
         role: Role,
+        scope: Scope,
         local: bool,
         changes: bool,
         callback: Function,
@@ -46,6 +53,7 @@ class Command(click.Command):
             **extra,
         )
         self.role: Role = role
+        self.scope: Scope = scope
         self.local = local
         self.changes = changes
 
@@ -64,10 +72,11 @@ class Command(click.Command):
         return [(", ".join(param.opts), param.help or "") for param in own if "--format" not in param.opts]
 
     def run(self, args: list[str], call: Call) -> int:
-        """Parse and call. UsageError when the arguments are off."""
+        """Parse, ask whether this actor may, and call. UsageError when the arguments are off."""
         try:
             context = self.make_context(self.name, list(args), obj=call, terminal_width=max(call.console.width, 40))
             with context:
+                authorize(self, context.params.get("app"), call)
                 return context.invoke(self.callback, call, **context.params) or 0  # type: ignore[arg-type]
         except click.exceptions.Exit as done:
             return done.exit_code
@@ -76,6 +85,10 @@ class Command(click.Command):
 
     def asks_for_help(self, args: Sequence[str]) -> bool:
         return any(arg in _HELP for arg in args)
+
+    def place(self, app: str | None) -> str | None:
+        """The app on which `role` is needed; None when it is needed for all."""
+        return None if self.scope == "all" or app == ALL_APPS else app
 
     def app_in(self, args: list[str]) -> str | None:
         """The app that these arguments name, whether there is one or not; None when they name none."""
@@ -89,6 +102,8 @@ class Command(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if any(isinstance(param, AppOption) for param in self.params):
             args = _app_first(args)
+        if "--all" in args and any(isinstance(param, AllOption) for param in self.params):
+            args = [ALL_APPS, *(arg for arg in args if arg != "--all")]
         return super().parse_args(ctx, args)
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -99,8 +114,27 @@ class AppOption(click.Option):
     """`-a APP`: the other way to name the app. Rewritten to the first argument before anything is parsed."""
 
 
+class AllOption(click.Option):
+    """`--all`: all apps in the place of one. Rewritten to ALL_APPS as the first argument."""
+
+
+def authorize(command: Command, app: str | None, call: Call) -> None:
+    """The one check of commands. NotAllowed says what is needed."""
+    if command.local and not call.is_local:
+        raise NotAllowed(f"{command.name} works on the machine itself only.", f"There: gitpaas {command.name}")
+    place = command.place(app)
+    if place is not None or command.scope != "seen":
+        access.require(call.actor, command.role, place, str(command.name))
+
+
 def command(
-    name: str, *, role: Role, local: bool = False, hidden: bool = False, changes: bool = False
+    name: str,
+    *,
+    role: Role,
+    scope: Scope | None = None,
+    local: bool = False,
+    hidden: bool = False,
+    changes: bool = False,
 ) -> Callable[[Function], Command]:
     """Make a function a command. Its docstring is the help. One that `changes` something says what to call.note()."""
 
@@ -109,6 +143,7 @@ def command(
         return Command(
             name,
             role=role,
+            scope=scope or ("app" if any(param.name == "app" for param in params) else "all"),
             local=local,
             changes=changes,
             callback=function,

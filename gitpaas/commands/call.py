@@ -8,9 +8,10 @@ from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from gitpaas import access
 from gitpaas.config import Config
 from gitpaas.output import Console, Output
-from gitpaas.values import ROLES, Actor, Role
+from gitpaas.values import Actor, Role
 
 if TYPE_CHECKING:
     from gitpaas.platform import Platform
@@ -50,6 +51,10 @@ class Call:
     def program(self) -> str:
         return "gitpaas" if self.is_local else "ssh paas"
 
+    def may(self, role: Role, app: str | None = None) -> bool:
+        """Whether who calls has that role on the app, or for all apps: for what is a part of a command only."""
+        return access.reaches(self.actor.role if app is None else self.actor.role_on(app), role)
+
     def app(self, name: str) -> App:
         """The app of that name, or NotFound with the nearest names."""
         from gitpaas import apps
@@ -69,11 +74,6 @@ class Call:
     def progress(self) -> Output:
         """Step and detail lines of a change under way. A reader who leaves does not stop the change."""
         return Output(_ConsoleSink(self.console))
-
-
-def reaches(role: Role, needed: Role) -> bool:
-    """Whether a key of this role may do what needs that one: admin can all, read the least."""
-    return ROLES.index(role) <= ROLES.index(needed)
 
 
 class _ConsoleSink:

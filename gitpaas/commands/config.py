@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from gitpaas.commands.base import app_argument, command, format_option
-from gitpaas.commands.call import Call, reaches
+from gitpaas.commands.call import Call
 from gitpaas.errors import NotFound, UsageError
 from gitpaas.store import App
 from gitpaas.values import variable_name
@@ -18,11 +18,11 @@ from gitpaas.values import variable_name
 @app_argument
 @format_option
 def listing(call: Call, app: str, style: str) -> None:
-    """List the config vars. A key with the role read sees their names only."""
+    """List the config vars. Who has the role read sees their names only."""
     from gitpaas import configvars
 
     variables = configvars.current(call.platform, call.app(app))
-    may_see = reaches(call.actor.role, "deploy")
+    may_see = call.may("deploy", app)
     shown = {name: value.reveal() if may_see else None for name, value in sorted(variables.items())}
     if style == "json":
         call.say_json(shown)

@@ -20,15 +20,18 @@ _SHARED = "(shared)"
 Row = tuple[str | None, Mapping[str, int]]  # an app (None: what apps share) and its bytes by what they are
 
 
-@command("disk", role="read")
+@command("disk", role="read", scope="seen")
 @format_option
 def listing(call: Call, style: str) -> None:
-    """Show what takes the room on the disk, by app, and how much is free."""
+    """Show what takes the room on the disk, by app that you may see, and how much is free."""
     from gitpaas import disk
     from gitpaas.artifacts import room
 
     taken = disk.usage(call.platform)
-    rows, disks = _rows(taken.usages), room.disks(call.config, images="image" in call.platform.artifacts)
+    rows, disks = (
+        _rows([use for use in taken.usages if _is_shown(call, use)]),
+        room.disks(call.config, images="image" in call.platform.artifacts),
+    )
     if style == "json":
         return call.say_json(
             {
@@ -65,6 +68,10 @@ def prune(call: Call, app: str | None, style: str) -> None:
     for sentence in freed.waits:
         call.say(f" !     {sentence}")
     return None
+
+
+def _is_shown(call: Call, use: Usage) -> bool:
+    return call.may("read", use.app) if use.app else call.may("read")
 
 
 def _rows(usages: Sequence[Usage]) -> list[Row]:

@@ -1,4 +1,4 @@
-"""From words to a command: `apps:create x` and `apps create x`, the role it needs, and a near name for a wrong one."""
+"""From words to a command: `apps:create x` and `apps create x`, and a near name for a wrong one."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ from collections.abc import Sequence
 
 from gitpaas.commands.audit import audited
 from gitpaas.commands.base import Command
-from gitpaas.commands.call import Call, reaches
-from gitpaas.errors import NotAllowed, UsageError
+from gitpaas.commands.call import Call
+from gitpaas.errors import UsageError
 
 _OTHER_WORDS = {"--help": "help", "-h": "help", "--version": "version"}
 
 
 def dispatch(commands: Sequence[Command], argv: list[str], call: Call) -> int:
-    """Find the command, check the role, run it, keep what it changed as an event; its exit code."""
+    """Find the command, run it, keep what it changed, or that it was refused, as an event; its exit code."""
     command, args = resolve(commands, argv, call.program)
     return audited(command, args, call, lambda: _run(commands, command, args, call))
 
 
 def _run(commands: Sequence[Command], command: Command, args: list[str], call: Call) -> int:
-    authorize(command, args, call)
     try:
         return command.run(args, call)
     except UsageError as error:
@@ -39,17 +38,6 @@ def resolve(commands: Sequence[Command], argv: Sequence[str], program: str) -> t
     if command := named.get(first):
         return command, args
     raise UsageError(f"There is no command {first[:80]!r}.", _suggestion(named, first, args, program))
-
-
-def authorize(command: Command, args: Sequence[str], call: Call) -> None:
-    """The one check of roles. NotAllowed says what is needed; everybody may read the help."""
-    if command.local and not call.is_local:
-        raise NotAllowed(f"{command.name} works on the machine itself only.", "There: gitpaas " + str(command.name))
-    if not reaches(call.actor.role, command.role) and not command.asks_for_help(args):
-        raise NotAllowed(
-            f"{command.name} needs the role {command.role}; your key has {call.actor.role}.",
-            "An admin can give you a key with that role: keys:add",
-        )
 
 
 def _near_verb(commands: Sequence[Command], command: Command, word: str) -> str | None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+import textwrap
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any, TypedDict
+from typing import Any
 
 import click
 
 from gitpaas import events as kept
 from gitpaas.commands.base import command, format_option, optional_app_argument
-from gitpaas.commands.call import Call, reaches
+from gitpaas.commands.call import Call
 from gitpaas.commands.table import iso
 from gitpaas.errors import UsageError
 from gitpaas.store import Event
@@ -22,45 +25,52 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _PAUSE = 0.3  # seconds between two looks while following
 
 
-class Chosen(TypedDict):
-    app: str | None
-    apps_only: bool
-
-
-@command("events", role="read")
+@command("events", role="read", scope="seen")
 @optional_app_argument
 @click.option("-t", "--tail", is_flag=True, help="Keep showing what comes, until you leave.")
 @click.option(
-    "-n", "--limit", metavar="COUNT", type=click.IntRange(0), default=50, help="How many of the last; 50 unless told."
+    "-n",
+    "--limit",
+    metavar="COUNT",
+    type=click.IntRange(0),
+    help="How many of the last; unless told 50, or all of the time that is asked for.",
 )
 @click.option("--since", metavar="AGE|TIME", help="None older: 30m, 2h, 7d, or a time such as 2026-01-31T12:00Z.")
+@click.option("--until", metavar="AGE|TIME", help="None newer.")
 @format_option
-def events(call: Call, app: str | None, tail: bool, limit: int, since: str | None, style: str) -> None:
+def events(
+    call: Call, app: str | None, tail: bool, limit: int | None, since: str | None, until: str | None, style: str
+) -> None:
     """Show what happened, oldest first: time, who from where, what, how it ended. Admins see the machine's too."""
-    begin = _moment(since) if since else 0.0
+    if tail and until:
+        raise UsageError("-t shows what comes; --until ends before that.")
+    begin, end = _moment(since) if since else 0.0, _moment(until) if until else math.inf
+    count = 50 if limit is None and not (since or until) else limit
     with call.platform.store.session():
-        chosen: Chosen = {"app": _app(call, app), "apps_only": not reaches(call.actor.role, "admin")}
+        wanted = kept.Wanted(_app(call, app), begin, end, call.actor)
         newest = kept.last_number()
-        found = kept.latest(limit, since=begin, **chosen)
+        found = kept.latest(count, wanted)
         if style == "json" and not tail:
-            return call.say_json([_describe(event) for event in found])
-        _say(call, found, style)
-        if tail:
-            _follow(call, found[-1].id if found else newest, chosen, style)
+            return _export(call, found)
+        newest = _say(call, found, style, newest)
+        while tail and not call.console.gone():
+            time.sleep(_PAUSE)
+            newest = _say(call, kept.after(newest, wanted), style, newest)
     return None
 
 
-def _follow(call: Call, newest: int, chosen: Chosen, style: str) -> None:
-    while not call.console.gone():
-        time.sleep(_PAUSE)
-        fresh = kept.after(newest, **chosen)
-        newest = fresh[-1].id if fresh else newest
-        _say(call, fresh, style)
+def _export(call: Call, found: Iterable[Event]) -> None:
+    """A JSON array, written as it is read: there may be as many as are kept."""
+    before = "[\n"
+    for event in found:
+        call.console.out(before + textwrap.indent(json.dumps(_describe(event), indent=2, ensure_ascii=False), "  "))
+        before = ",\n"
+    call.say("[]" if before == "[\n" else "\n]")
 
 
 def _app(call: Call, name: str | None) -> str | None:
     """One that is gone has events still, for admins."""
-    if name is not None and not (reaches(call.actor.role, "admin") and kept.latest(1, app=app_name(name))):
+    if name is not None and not (call.may("admin") and any(kept.latest(1, kept.Wanted(app_name(name))))):
         call.app(name)
     return name
 
@@ -78,9 +88,12 @@ def _moment(text: str) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-def _say(call: Call, found: list[Event], style: str) -> None:
+def _say(call: Call, found: Iterable[Event], style: str, newest: int) -> int:
+    """The number of the last one."""
     for event in found:
         call.say(json.dumps(_describe(event), ensure_ascii=False) if style == "json" else _line(event))
+        newest = event.id
+    return newest
 
 
 def _line(event: Event) -> str:

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 import click
 
+from gitpaas import access
 from gitpaas.commands.base import Command, command, format_option
-from gitpaas.commands.call import Call, reaches
+from gitpaas.commands.call import Call
 from gitpaas.errors import UsageError
 
 
-@command("help", role="read")
+@command("help", role="read", scope="seen")
 @click.argument("words", metavar="COMMAND...", nargs=-1)
 @format_option
 def help_(call: Call, words: Sequence[str], style: str) -> None:
@@ -29,7 +30,11 @@ def help_(call: Call, words: Sequence[str], style: str) -> None:
 
 
 def _is_shown(command: Command, call: Call) -> bool:
-    return not command.hidden and reaches(call.actor.role, command.role) and (call.is_local or not command.local)
+    if command.hidden or (command.local and not call.is_local):
+        return False
+    actor = call.actor
+    roles = [actor.role] if command.scope == "all" else [actor.role, *actor.grants.values()]
+    return command.scope == "seen" or any(access.reaches(role, command.role) for role in roles)
 
 
 def _overview(usable: Sequence[Command], call: Call) -> None:

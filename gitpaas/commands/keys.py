@@ -50,7 +50,7 @@ def add(call: Call, name: str, source: tuple[str, ...], role: Role | None) -> No
         chosen: Role = "admin" if is_first else role or "deploy"
         if _is_there(name, key, chosen if role or is_first else None):
             return call.say(f"{name} is there already: {key.fingerprint}")
-        Key.create(name=name, fingerprint=key.fingerprint, line=key.line, role=chosen)
+        Key.create(name=name, person=name, fingerprint=key.fingerprint, line=key.line, role=chosen)
     call.note(f"{name} as {chosen}, {key.fingerprint}")
     why = " (the first key always is)" if is_first and role not in (None, "admin") else ""
     call.say(f"{name} may log in as {chosen}{why}: {key.fingerprint}")

@@ -55,15 +55,17 @@ def read_push(environ: Mapping[str, str], lines: bytes) -> room.Push:
     """The push, from the hook's standard input and environment. UsageError when they are not a hook's."""
     from gitpaas import receive as room
 
+    app = app_name(environ.get("GITPAAS_APP") or _app_of(environ))
     role: Role = next((role for role in ROLES if role == environ.get("GITPAAS_ROLE")), "admin")
     return room.Push(
-        app=app_name(environ.get("GITPAAS_APP") or _app_of(environ)),
+        app=app,
         moves=tuple(_move(line) for line in lines.decode("utf-8", "surrogateescape").splitlines()),
         actor=Actor(
             name=environ.get("GITPAAS_ACTOR", "git"),
-            role=role,
+            role=None,
             key=environ.get("GITPAAS_KEY"),
             address=environ.get("GITPAAS_ADDRESS", "local"),
+            grants={app: role},
         ),
         deferred=environ.get("GITPAAS_DEFERRED") == "1",
         atomic=environ.get("GITPAAS_ATOMIC") == "1",

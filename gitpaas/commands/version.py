@@ -9,7 +9,7 @@ from gitpaas.commands.base import command, format_option
 from gitpaas.commands.call import Call
 
 
-@command("version", role="read")
+@command("version", role="read", scope="seen")
 @format_option
 def version(call: Call, style: str) -> None:
     """Print the version of gitpaas and of the Python it runs on."""

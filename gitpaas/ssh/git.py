@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dulwich.errors import GitProtocolError, HangupException
 from paramiko.channel import Channel
 
-from gitpaas import repository
-from gitpaas.errors import GitpaasError, NotAllowed, NotFound, UsageError
+from gitpaas import access, repository
+from gitpaas.errors import GitpaasError, NotFound, UsageError
 from gitpaas.ssh import upload
 from gitpaas.ssh.receive import PushHandler
 from gitpaas.ssh.services import Services
@@ -20,7 +20,9 @@ def serve(channel: Channel, argv: Sequence[str], actor: Actor, services: Service
     """Serve one git client to its end. GitpaasError in words for what it may not have."""
     service, app = parse(argv)
     if service == "receive-pack":
+        access.require(actor, "deploy", app, "A push")
         return _receive(channel, app, actor, services)
+    access.require(actor, "read", app, "A fetch")
     if not services.apps.exists(app):
         raise NotFound(f"There is no app {app!r} to fetch from.", "Your first push makes it: git push paas main")
     path = services.config.repository(app)
@@ -37,10 +39,6 @@ def parse(argv: Sequence[str]) -> tuple[str, str]:
 
 
 def _receive(channel: Channel, app: str, actor: Actor, services: Services) -> int:
-    if actor.role == "read":
-        raise NotAllowed(
-            f"The key {actor.name!r} may fetch, not push to {app}.", "An admin can give it the role deploy."
-        )
     wire = Wire(channel)
     try:
         PushHandler(wire, app, actor, services).handle()

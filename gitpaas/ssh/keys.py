@@ -8,8 +8,10 @@ import hashlib
 import time
 from dataclasses import dataclass
 
+from gitpaas import people
 from gitpaas.errors import UsageError
 from gitpaas.store import Key, Store
+from gitpaas.values import Actor
 
 _KINDS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
 _SMALLEST_RSA = 2048
@@ -72,12 +74,21 @@ class Keyring:
             row: Key | None = Key.get_or_none(Key.fingerprint == key.fingerprint)
         return row if row is not None and row.line.split()[:2] == key.line.split() else None
 
-    def note_use(self, row: Key) -> None:
-        """Remember when it was used last, to the minute: a burst of logins is one write."""
-        now = time.time()
-        if row.used_at is None or now - row.used_at > _MINUTE:
-            with self._store.session():
-                Key.update(used_at=now).where(Key.fingerprint == row.fingerprint).execute()
+    def actor(self, key: PublicKey, address: str) -> Actor | None:
+        """Who comes with it and what they may do, noted as its last use; None when it is not here (any more)."""
+        with self._store.session():
+            row = self.find(key)
+            if row is None:
+                return None
+            _note_use(row, address)
+            return people.actor(row, address)
+
+
+def _note_use(row: Key, address: str) -> None:
+    """To the minute: a burst of logins is one write."""
+    now = time.time()
+    if row.used_at is None or now - row.used_at > _MINUTE or row.used_from != address:
+        Key.update(used_at=now, used_from=address).where(Key.id == row.id).execute()
 
 
 def _rsa_bits(blob: bytes) -> int:

@@ -17,7 +17,7 @@ from gitpaas.errors import GitpaasError, NotAllowed, UsageError
 from gitpaas.ssh.console import Terminal
 from gitpaas.ssh.services import Services
 from gitpaas.ssh.transport import Pipe
-from gitpaas.values import ROLES, Actor
+from gitpaas.values import Actor
 
 if TYPE_CHECKING:
     from gitpaas.ssh.connection import Connection
@@ -128,11 +128,10 @@ class Session:
     def _actor(self) -> Actor:
         """Asked anew for each session: a connection may live longer than its key."""
         key = self._connection.key
-        row = self._services.keyring.find(key) if key is not None else None
-        if row is None or row.role not in ROLES:
+        actor = self._services.keyring.actor(key, self._connection.address) if key is not None else None
+        if actor is None:
             raise NotAllowed("Your key has been removed from this server.")
-        self._services.keyring.note_use(row)
-        return Actor(row.name, row.role, row.name, self._connection.address)
+        return actor
 
     def _is_gone(self) -> bool:
         return self._left.is_set() or self.channel.closed or not self._connection.is_active()

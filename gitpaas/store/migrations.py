@@ -108,6 +108,7 @@ def m0004_people_one_offs_and_what_a_release_was(database: Database) -> None:
         database,
         "ALTER TABLE key ADD COLUMN person VARCHAR(255) NOT NULL DEFAULT ''",
         "UPDATE key SET person = name",
+        "ALTER TABLE key ADD COLUMN used_from VARCHAR(255)",
         "CREATE TABLE access (id INTEGER PRIMARY KEY, app_id INTEGER REFERENCES app (id) ON DELETE CASCADE,"
         " person VARCHAR(255) NOT NULL, role VARCHAR(255) NOT NULL, created_at REAL NOT NULL,"
         ' "by" VARCHAR(255) NOT NULL)',

@@ -38,6 +38,7 @@ class Key(Row):
     person = CharField(default="")  # whose it is
     created_at = FloatField(default=time.time)
     used_at = FloatField(null=True)
+    used_from = CharField(null=True)  # the address
 
 
 class App(Row):

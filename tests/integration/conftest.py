@@ -89,7 +89,7 @@ class Door:
         private = self.new_key(name, kind, bits)
         public = keys.parse(private.with_suffix(".pub").read_text())
         with self.store.session():
-            Key.create(name=name, fingerprint=public.fingerprint, line=public.line, role=role)
+            Key.create(name=name, person=name, fingerprint=public.fingerprint, line=public.line, role=role)
         return private
 
     def new_key(self, name: str, kind: str = "ed25519", bits: int = 0) -> Path:

@@ -82,7 +82,7 @@ def test_killed(flow: Flow, step: str, when: str, live: bool) -> None:
     is_whole(flow)
     assert flow.deploy().number > 1
     is_whole(flow)
-    deploys = [event.result for event in events.latest(9, app="hello") if event.action == "deploy"]
+    deploys = [event.result for event in events.latest(9, events.Wanted("hello")) if event.action == "deploy"]
     assert deploys == ["ok", "ok" if live else "failed", "ok"]
 
 

@@ -102,7 +102,7 @@ def test_how_it_ended(admin: Caller, reader: Caller, monkeypatch: pytest.MonkeyP
     assert told(reader)[1:] == [
         ("ps:restart", "hello", "failed", "web: Somebody else was first."),
         ("ps:rebuild", "hello", "failed", ""),
-        ("ps:stop", "hello", "refused", "ps:stop needs the role deploy; your key has read."),
+        ("ps:stop", "hello", "refused", "ps:stop needs the role deploy for hello; you have read."),
     ]
 
 
