@@ -385,7 +385,7 @@ def test_a_key_that_may_only_read_fetches_but_does_not_push(door, work):
 
     done = work.push("main").failed()
 
-    assert "The key 'reader' may fetch, not push to hello" in done.err
+    assert "A push needs the role deploy for hello; you have read." in done.err
     assert door.ref("refs/heads/main") == work.head("HEAD~1")
 
 
