@@ -92,7 +92,7 @@ class Reconciler:
             for instance in instances:
                 self._stop(instance)
             return
-        route: Route = self._platform.router.routes().get(host)
+        route: Route = self._platform.router.route(host)
         route = self._without_dead(host, instances, route)
         todo = _plan(intent, instances, route)
         for missing in todo.missing:

@@ -212,5 +212,5 @@ def _web(platform: Platform, app: App) -> list[Instance]:
 
 
 def _routed(platform: Platform, app: App) -> tuple[str, ...]:
-    route = platform.router.routes().get(platform.config.host(app.name))
+    route = platform.router.route(platform.config.host(app.name))
     return route if isinstance(route, tuple) else ()

@@ -116,7 +116,7 @@ def _change(
 
 
 def _fill(platform: Platform, app: App, release: Release, out: Output) -> None:
-    routed = platform.router.routes().get(platform.config.host(app.name), ())
+    routed = platform.router.route(platform.config.host(app.name)) or ()
     addresses = set() if isinstance(routed, str) else set(routed)
     todo = plan(release.number, _wanted(app, release), platform.runtime.running(app.name), addresses)
     # One that was about to be retired may be wanted again: it runs already, but has to answer like a new one.

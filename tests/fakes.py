@@ -44,6 +44,9 @@ class MemoryRouter:
         self.held.discard(host)
         self._table.pop(host, None)
 
+    def route(self, host: str) -> tuple[str, ...] | Page | None:
+        return self.routes().get(host)
+
     def routes(self) -> dict[str, tuple[str, ...] | Page]:
         return dict(self._table)
 

@@ -22,6 +22,7 @@ _HALF_LINE = 1.0  # seconds that a line without its end is waited for
 _LOOK_FOR_ORPHANS = 5.0  # seconds
 _LOOK_AGAIN = 1.0  # seconds, while some of what runs cannot be seen
 _GIVE_BACK = 1024 * 1024  # bytes read before their disk is given back
+_SAME_TICK = 1.0  # seconds, far above any kernel's or file system's clock
 _KEEP = 64 * 1024  # bytes left in a raw file, for whoever shows the last words of a crash
 
 
@@ -36,11 +37,12 @@ class Collector:
         self._is_blind = False  # some of what runs cannot be seen: no file is taken for an orphan
         self._asked = float("-inf")
         self._folders: dict[str, Path] = {}
+        self._quiet: dict[str, float] = {}  # when the directory of an app was last changed, with nothing in it
 
     def collect_once(self) -> int:
         """Take what is new in all raw files; the number of lines."""
         # Listed before the runtime is asked: a file that it then does not know has no writer any more.
-        found = {app: found_in(self._folder(app)) for app in self._apps()}
+        found = {app: self._found_in(app) for app in self._apps()}
         self._ledgers = {app: book for app, book in self._ledgers.items() if app in found}
         self._ask_runtime(found)
         return sum(self._collect_safely(app, files) for app, files in found.items())
@@ -57,6 +59,22 @@ class Collector:
         if app not in self._folders:
             self._folders[app] = raw_folder(self._config, app)
         return self._folders[app]
+
+    def _found_in(self, app: str) -> list[Raw]:
+        """The raw files of an app. A directory that was empty is read again once it has changed: most apps of a large
+        server run nothing, and are asked five times a second all the same."""
+        folder = self._folder(app)
+        try:
+            changed = os.stat(folder).st_mtime  # noqa: PTH116
+        except (FileNotFoundError, NotADirectoryError):
+            changed = 0.0
+        if self._quiet.get(app) == changed:
+            return []
+        found = found_in(folder)
+        # One that changed a moment ago may change once more within the same tick of the kernel's clock.
+        if not found and time.time() - changed > _SAME_TICK:
+            self._quiet[app] = changed
+        return found
 
     def _ask_runtime(self, found: dict[str, list[Raw]]) -> None:
         strangers = any(self._is_stranger(app, raw) for app, files in found.items() for raw in files)

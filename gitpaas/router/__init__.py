@@ -32,5 +32,8 @@ class Router(Protocol):
     def routes(self) -> dict[str, tuple[str, ...] | Page]:
         """Every known host with its addresses (each once, in order) or its page; hold() does not change it."""
 
+    def route(self, host: str) -> tuple[str, ...] | Page | None:
+        """The same of one host; None when it is unknown. It costs the same however many hosts there are."""
+
     def connections(self, address: str) -> int:
         """Open connections to an instance, idle keep-alives included: 0 means it has drained."""

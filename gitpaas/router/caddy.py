@@ -60,8 +60,15 @@ class CaddyRouter:
             shutil.rmtree(gone)
 
     def routes(self) -> dict[str, tuple[str, ...] | Page]:
-        answers = {host: _answer(self._routes / host) for host in _names(self._routes) if _HOST.fullmatch(host)}
+        answers = {host: self.route(host) for host in _names(self._routes)}
         return {host: answer for host, answer in answers.items() if answer is not None}
+
+    def route(self, host: str) -> tuple[str, ...] | Page | None:
+        names = _names(f"{self._routes}/{host}/to") if _HOST.fullmatch(host) else []
+        if not names:  # not there, or only held
+            return None
+        answer = _after_at(names[0])
+        return _PAGES.get(answer) or tuple(dict.fromkeys(answer.split(",")))
 
     def connections(self, address: str) -> int:
         return sockets.connections(address)
@@ -102,18 +109,10 @@ def _tidy(directory: Path, names: list[str]) -> None:
             (directory / old).unlink()
 
 
-def _answer(site: Path) -> tuple[str, ...] | Page | None:
-    names = _names(site / "to")
-    if not names:  # only held
-        return None
-    answer = _after_at(names[0])
-    return _PAGES.get(answer) or tuple(dict.fromkeys(answer.split(",")))
-
-
-def _names(directory: Path) -> list[str]:
-    """Sorted, so that of a host's answers the newest comes first."""
+def _names(directory: str | Path) -> list[str]:
+    """Sorted, so that of a host's answers the newest comes first. Without pathlib: every host is asked each second."""
     try:
-        return sorted(entry.name for entry in directory.iterdir())
+        return sorted(os.listdir(directory))  # noqa: PTH208
     except FileNotFoundError:
         return []
 

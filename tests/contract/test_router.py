@@ -92,5 +92,15 @@ def test_a_forgotten_host_is_gone_and_may_come_back(router: Router) -> None:
     assert router.routes()["demo.localhost"] == "empty"
 
 
+def test_one_host_is_told_like_all_of_them(router: Router) -> None:
+    router.point("demo.localhost", ["127.0.0.1:20001", "127.0.0.1:20002"])
+    router.show("page.localhost", "stopped")
+    router.hold("held.localhost", True)
+
+    assert router.route("demo.localhost") == ("127.0.0.1:20001", "127.0.0.1:20002")
+    assert router.route("page.localhost") == "stopped"
+    assert [router.route(host) for host in ("held.localhost", "nobody.localhost", "..", "")] == [None] * 4
+
+
 def test_nobody_is_connected_to_an_unused_address(router: Router) -> None:
     assert router.connections("127.0.0.1:1") == 0

@@ -57,14 +57,14 @@ class World:
 
     # The server
 
-    def start(self) -> None:
+    def start(self, seconds: float = 20) -> None:
         """Run `gitpaas serve` until it says that it is ready."""
         log = self.root / "serve.out"
         with log.open("wb") as out, (self.root / "serve.err").open("ab") as err:
             self.process = subprocess.Popen(
                 [GITPAAS, "serve"], stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=self.env, cwd=self.root
             )
-        wait_until(lambda: self._is_ready(log), "the server to be ready", seconds=20)
+        wait_until(lambda: self._is_ready(log), "the server to be ready", seconds=seconds)
 
     def kill(self) -> None:
         """SIGKILL of the server alone."""

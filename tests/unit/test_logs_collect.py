@@ -336,3 +336,19 @@ def test_removing_is_not_undone_by_the_collector(machine: Machine, monkeypatch: 
     remove(machine.config, "never-was")
     machine.collector.collect_once()
     assert list((machine.config.home / "logs").iterdir()) == []
+
+
+def test_a_directory_that_was_empty_for_long_is_read_again_once_something_is_in_it(machine: Machine) -> None:
+    # given an app without instances, whose directory nobody has touched for a while
+    folder = machine.config.logs("hello") / "raw"
+    folder.mkdir(parents=True)
+    long_ago = time.time() - 3600
+    os.utime(folder, (long_ago, long_ago))
+    for _ in range(3):
+        assert machine.collector.collect_once() == 0
+
+    # when one starts after all
+    machine.say(machine.start(), b"here I am\n")
+
+    # then it is heard
+    assert machine.texts() == ["web.1 v12 here I am"]
