@@ -31,6 +31,14 @@ def find(platform: Platform, name: str) -> App:
     return app
 
 
+def now(app: App) -> App:
+    """The same as it is kept at this moment; NotFound when it was destroyed meanwhile."""
+    row: App | None = App.get_or_none(App.id == app.id)
+    if row is None:
+        raise NotFound(f"{app.name} was destroyed meanwhile.")
+    return row
+
+
 def listing(platform: Platform) -> list[App]:
     """All apps by name."""
     return list(App.select().order_by(App.name))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gitpaas import configvars, queue, releases, retention, rollout
-from gitpaas.errors import Conflict, NotFound, UsageError
+from gitpaas import apps, configvars, holding, queue, releases, retention, rollout
+from gitpaas.errors import NotFound, UsageError
 from gitpaas.output import Laps, Output
 from gitpaas.platform import Platform
 from gitpaas.store import App, Build, Formation, Release
@@ -73,43 +73,46 @@ def set_config(
 
 
 def scale(platform: Platform, app: App, quantities: Mapping[str, int], actor: Actor, out: Output) -> None:
-    """How many of each process type. New web instances answer before they get traffic; surplus ones drain."""
-    known = releases.formation(platform, app)
+    """How many of each process type. New web instances answer before they get traffic; surplus ones drain. What was
+    told to stop stays so."""
     for process in quantities:
-        process_name(process)
-        if process not in known:
-            hint = f"It has: {', '.join(sorted(known))}." if known else "Push it first."
-            raise UsageError(f"{app.name} has no process type {process!r}.", hint)
+        holding.copies(app, releases.formation(platform, app), process_name(process))
     rollout.require_capacity(platform, quantities.get("web", 0))
     with platform.store.transaction():
         for process, quantity in quantities.items():
             Formation.delete().where(Formation.app == app, Formation.process == process).execute()
             Formation.create(app=app, process=process, quantity=quantity)
-    out.step(f"{app.name} scales to " + " ".join(f"{p}={n}" for p, n in releases.formation(platform, app).items()))
-    rollout.settle(platform, app, out)
+        formation = releases.formation(platform, app)
+        holding.forget_beyond(app, formation)
+    out.step(f"{app.name} scales to " + " ".join(f"{process}={count}" for process, count in formation.items()))
+    _tell_standing(app, quantities, out)
+    every = holding.copies(app, formation)
+    rollout.settle(platform, app, out, {process: every[process] for process in quantities})
 
 
-def restart(platform: Platform, app: App, out: Output, process: str | None = None) -> None:
-    """Fresh instances of the live release (of one process type); the old ones serve until the new answer."""
-    if process is not None and process not in releases.formation(platform, app):
-        raise UsageError(f"{app.name} has no process type {process!r}.")
+def restart(platform: Platform, app: App, out: Output, name: str | None = None) -> None:
+    """Fresh instances of the live release (of one process type, or a single one); the old ones serve until the new
+    answer."""
     with rollout.change(platform, app) as app:
-        if app.stopped:
-            raise Conflict(f"{app.name} is stopped.", f"Start it: ssh paas ps:start {app.name}")
-        rollout.renew(platform, app, _live(app), out, process)
+        holding.require_running(app, releases.formation(platform, app), name)
+        rollout.renew(platform, app, _live(app), out, name)
 
 
-def stop(platform: Platform, app: App, out: Output) -> None:
-    """No instance runs until start(); the host says so."""
-    App.update(stopped=True).where(App.id == app.id).execute()
-    out.step(f"{app.name} stops")
-    rollout.settle(platform, app, out)
+def stop(platform: Platform, app: App, out: Output, name: str | None = None) -> None:
+    """No instance runs (of one process type, or not this single one) until start(). Without web the host says so."""
+    with platform.store.transaction():
+        changed = holding.hold(app, releases.formation(platform, app), name)
+    out.step(f"{_titled(app, name)} stops" if changed else f"{_titled(app, name)} is stopped already")
+    rollout.settle(platform, app, out, {})
 
 
-def start(platform: Platform, app: App, out: Output) -> None:
-    App.update(stopped=False).where(App.id == app.id).execute()
-    out.step(f"{app.name} starts" if app.stopped else f"{app.name} is not stopped")
-    rollout.settle(platform, app, out)
+def start(platform: Platform, app: App, out: Output, name: str | None = None) -> None:
+    """What was told to stop runs again: all of it, or what is named."""
+    with platform.store.transaction():
+        formation = releases.formation(platform, app)
+        changed = holding.let_go(app, formation, name)
+    out.step(f"{_titled(app, name)} starts" if changed else f"{_titled(app, name)} is not stopped")
+    rollout.settle(platform, app, out, holding.copies(app, formation, name))
 
 
 def maintenance(platform: Platform, app: App, *, on: bool) -> None:
@@ -144,3 +147,18 @@ def _live(app: App) -> Release:
     if release is None:
         raise NotFound(f"{app.name} has no release yet.", f"Push one: git push paas:{app.name} main")
     return release
+
+
+def _titled(app: App, name: str | None) -> str:
+    return f"{name} of {app.name}" if name else str(app.name)
+
+
+def _tell_standing(app: App, quantities: Mapping[str, int], out: Output) -> None:
+    """Whoever scales what was told to stop learns why nothing of it starts."""
+    now = apps.now(app)
+    for process, quantity in quantities.items():
+        still = [f"{process}.{number}" for number in range(1, quantity + 1) if holding.is_held(now, process, number)]
+        if still:
+            name = app.name if now.stopped else process if process in holding.names(now) else ", ".join(still)
+            what = "" if now.stopped else f" {process}"
+            out.warn(f"{name} was told to stop and stays so; to start: ssh paas ps:start {app.name}{what}")

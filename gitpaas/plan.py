@@ -63,18 +63,22 @@ def crash_loops(instances: Sequence[Instance], now: float) -> str:
 
 
 def plan(
-    release: int | None, wanted: Mapping[str, int], instances: Sequence[Instance], routed: Collection[str]
+    release: int | None,
+    wanted: Mapping[str, Collection[int]],
+    instances: Sequence[Instance],
+    routed: Collection[str],
 ) -> Plan:
-    """Sort instances into those to keep and those to retire, and name the copies that are missing.
+    """Sort instances into those to keep and those to retire, and name the copies that are missing. `wanted` has the
+    numbers of each process type: web.1 may have been told to stop while web.2 runs.
 
     Of two running copies with one label the routed one stays, since it answers; else the younger."""
     by_label: dict[tuple[str, int], list[Instance]] = {}
     for instance in sorted(instances, key=lambda i: (i.address in routed, i.started_at), reverse=True):
-        if instance.release == release and instance.number <= wanted.get(instance.process, 0):
+        if instance.release == release and instance.number in wanted.get(instance.process, ()):
             by_label.setdefault((instance.process, instance.number), []).append(instance)
     keep, missing = [], []
-    for process, quantity in wanted.items():
-        for number in range(1, quantity + 1):
+    for process, numbers in wanted.items():
+        for number in numbers:
             copies = by_label.get((process, number), [])
             running = [copy for copy in copies if copy.state == "running"]
             if running:

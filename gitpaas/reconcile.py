@@ -12,7 +12,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from gitpaas import health, leaving, locks, queue, releases, rolling, starting
+from gitpaas import health, holding, leaving, locks, queue, releases, rolling, starting
 from gitpaas.errors import RuntimeFailed
 from gitpaas.news import News, Tell
 from gitpaas.plan import Missing, Plan, plan
@@ -258,10 +258,11 @@ def _plan(intent: Intent, instances: Sequence[Instance], route: Route) -> Plan:
 
 
 def _former(intent: Intent, todo: Plan, route: Route) -> list[Instance]:
-    """Who serves though an older release's: the switch to the live one was never made."""
+    """Who serves though an older release's: the switch to the live one was never made. Not who was told to stop."""
     if not intent.wanted.get("web"):
         return []
-    return [i for i in todo.retire if i.state == "running" and i.address in _addresses(route)]
+    serving = [i for i in todo.retire if i.state == "running" and i.address in _addresses(route)]
+    return [i for i in serving if not holding.is_held(intent.app, i.process, i.number)]
 
 
 def _addresses(route: Route) -> tuple[str, ...]:

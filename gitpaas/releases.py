@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 
-from gitpaas import apps, configvars, options
+from gitpaas import apps, configvars, holding, options
 from gitpaas.errors import BuildFailed, CommandFailed, NotFound
 from gitpaas.output import Output
 from gitpaas.platform import Platform
@@ -160,7 +160,7 @@ class Intent:
 
     app: App
     release: Release | None  # the live one
-    wanted: Mapping[str, int]  # how many of each process type should run
+    wanted: Mapping[str, tuple[int, ...]]  # the numbers of each process type that should run
     has_builds: bool  # some wait or run, or died unnoticed
 
 
@@ -185,10 +185,10 @@ def intent(app_name: str) -> Intent | None:
 
 
 def _intent(app: App, release: Release | None, chosen: Mapping[str, int], building: Collection[int]) -> Intent:
-    wanted: Mapping[str, int] = {}
-    if release is not None and not app.stopped:
+    wanted: Mapping[str, tuple[int, ...]] = {}
+    if release is not None:
         first = first_formation(artifact(release))
-        wanted = {process: chosen.get(process, quantity) for process, quantity in first.items()}
+        wanted = holding.wanted(app, {process: chosen.get(process, quantity) for process, quantity in first.items()})
     return Intent(app, release, wanted, app.id in building)
 
 

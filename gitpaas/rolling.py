@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gitpaas import leaving, locks, releases, starting
+from gitpaas import holding, leaving, locks, releases, starting
 from gitpaas.config import Config
 from gitpaas.errors import GitpaasError
 from gitpaas.output import Output
@@ -32,21 +32,21 @@ class Change:
 
     app: App
     release: Release
-    wanted: Mapping[str, int]  # of each process type that the change is about
+    wanted: Mapping[str, Sequence[int]]  # the numbers of each process type that the change is about
     is_new: Callable[[Instance], bool]
 
     @property
-    def web(self) -> int:
-        return self.wanted.get("web", 0)
+    def web(self) -> Sequence[int]:
+        return self.wanted.get("web", ())
 
     def others(self) -> list[tuple[str, int]]:
         """Every copy that is not web, by process type and number."""
         types = sorted(self.wanted.keys() - {"web"})
-        return [(process, number) for process in types for number in range(1, self.wanted[process] + 1)]
+        return [(process, number) for process in types for number in self.wanted[process]]
 
     def is_gradual(self, config: Config) -> bool:
         """Whether there may not be two of everything for a while."""
-        return any(quantity > config.surge(quantity) for quantity in self.wanted.values())
+        return any(len(numbers) > config.surge(len(numbers)) for numbers in self.wanted.values())
 
 
 @contextmanager
@@ -57,10 +57,11 @@ def brought_up(platform: Platform, change: Change, out: Output, *, or_back: bool
     beside = [] if change.is_gradual(config) else change.others()
     if change.is_gradual(config):
         _retire(platform, change.app, _leftovers(platform, change))
-    most = max(change.web, len(_web(platform, change.app))) + config.surge(change.web)
+    surge = config.surge(len(change.web))
+    most = max(len(change.web), len(_web(platform, change.app))) + surge
     try:
         while not (batch := _next(platform, change, most)).is_last:
-            going = _route_some(platform, change, batch, most - config.surge(change.web), out)
+            going = _route_some(platform, change, batch, most - surge, out)
             began = True
             _retire(platform, change.app, going)
         started = starting.start(platform, change.app, change.release, [*batch.labels, *beside], out)
@@ -78,7 +79,7 @@ def swap_others(platform: Platform, change: Change, out: Output) -> None:
         return
     todo = change.others()
     while todo:
-        size = platform.config.surge(change.wanted[todo[0][0]])
+        size = platform.config.surge(len(change.wanted[todo[0][0]]))
         batch = [label for label in todo[:size] if label[0] == todo[0][0]]
         running = platform.runtime.running(change.app.name)
         old = [i for i in running if (i.process, i.number) in batch and not change.is_new(i)]
@@ -97,6 +98,14 @@ def point(platform: Platform, app: App, instances: Sequence[Instance]) -> None:
         platform.router.point(host, addresses)
     else:
         platform.router.show(host, "stopped")
+
+
+def staying(platform: Platform, change: Change) -> list[Instance]:
+    """Web instances that serve and that the change is not about."""
+    routed = _routed(platform, change.app)
+    serving = [i for i in _web(platform, change.app) if i.state == "running" and i.address in routed]
+    others = [i for i in serving if i.release == change.release.number and i.number not in change.web]
+    return [i for i in others if not holding.is_held(change.app, i.process, i.number)]
 
 
 def may_stop(platform: Platform, instance: Instance, age: float) -> bool:
@@ -125,7 +134,7 @@ def _next(platform: Platform, change: Change, most: int) -> _Batch:
     if change.release.number != change.app.release:  # one of the live release is started again by reconcile
         starting.require_alive(platform, new)
     new = [instance for instance in new if instance.state == "running"]
-    missing = [n for n in range(1, change.web + 1) if n not in {instance.number for instance in new}]
+    missing = [n for n in change.web if n not in {instance.number for instance in new}]
     size = max(1, most - len(seen))
     return _Batch(
         labels=[("web", number) for number in missing[:size]],
@@ -169,7 +178,8 @@ def _bring_back(platform: Platform, change: Change, out: Output) -> None:
     live = releases.live(App.get_by_id(change.app.id))
     if live is None:
         return
-    wanted = {"web": releases.formation_of(change.app, releases.artifact(live)).get("web", 0)}
+    formation = releases.formation_of(change.app, releases.artifact(live))
+    wanted = {"web": holding.wanted(change.app, formation).get("web", ())}
     back = Change(change.app, live, wanted, lambda instance: instance.release == live.number)
     out.step(f"Bringing v{live.number} back")
     try:

@@ -10,9 +10,10 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from gitpaas import leaving, locks, releases, rolling, starting
+from gitpaas import apps, holding, leaving, locks, releases, rolling, starting
 from gitpaas.config import Config
-from gitpaas.errors import NotFound, RouterFailed, RuntimeFailed, UsageError
+from gitpaas.errors import RouterFailed, RuntimeFailed, UsageError
+from gitpaas.holding import Copies
 from gitpaas.output import Output
 from gitpaas.plan import plan
 from gitpaas.platform import Platform
@@ -25,9 +26,7 @@ from gitpaas.values import Instance
 def change(platform: Platform, app: App) -> Iterator[App]:
     """One change of what runs at a time. Yields the app as it is now; NotFound when it was destroyed meanwhile."""
     with locks.held(platform.config.rollout_lock(app.name)):
-        now = App.get_or_none(App.id == app.id)
-        if now is None:
-            raise NotFound(f"{app.name} was destroyed meanwhile.")
+        now = apps.now(app)
         releases.fail_abandoned(now)
         leaving.clear(platform.config, app.name)
         yield now
@@ -49,25 +48,26 @@ def roll_out(platform: Platform, app: App, release: Release, out: Output) -> Non
     wake(platform.config)
 
 
-def renew(platform: Platform, app: App, release: Release, out: Output, process: str | None) -> None:
-    """Fresh instances of the live release in place of the running ones (of one process type when given)."""
+def renew(platform: Platform, app: App, release: Release, out: Output, name: str | None) -> None:
+    """Fresh instances of the live release in place of the running ones: all, or those that `name` means."""
     before = {instance.id for instance in platform.runtime.running(app.name)}
-    change = _change(platform, app, release, lambda instance: instance.id not in before, out, only=process)
+    change = _change(platform, app, release, lambda instance: instance.id not in before, out, only=name)
     with (
         rolling.brought_up(platform, change, out) as fresh,
         locks.held(platform.config.live_lock(app.name)),
     ):
-        if process in (None, "web"):
-            rolling.point(platform, app, fresh)
+        if "web" in change.wanted:
+            rolling.point(platform, app, [*fresh, *rolling.staying(platform, change)])
     rolling.swap_others(platform, change, out)
     wake(platform.config)
 
 
-def settle(platform: Platform, app: App, out: Output) -> None:
-    """Make what runs match the formation at once: start what is missing, route it, leave the surplus to reconcile."""
+def settle(platform: Platform, app: App, out: Output, about: Copies) -> None:
+    """Make what runs match the formation at once: start what is missing of what this is about, route it, leave the
+    surplus, and whatever is not of this concern, to reconcile."""
     with change(platform, app) as app:
         if release := releases.live(app):
-            _fill(platform, app, release, out)
+            _fill(platform, app, release, out, about)
     wake(platform.config)
 
 
@@ -93,9 +93,9 @@ def wake(config: Config) -> None:
         poke.sendto(b"1", str(config.run / "wake"))
 
 
-def _wanted(app: App, release: Release) -> dict[str, int]:
+def _wanted(app: App, release: Release) -> dict[str, tuple[int, ...]]:
     """By this release's own process types: it may not be live yet."""
-    return {} if app.stopped else releases.formation_of(app, releases.artifact(release))
+    return holding.wanted(app, releases.formation_of(app, releases.artifact(release)))
 
 
 def _change(
@@ -106,26 +106,42 @@ def _change(
     out: Output,
     only: str | None = None,
 ) -> Change:
-    """Everything that the formation wants, or of one process type when `only`."""
-    if app.stopped:
-        out.step(f"{app.name} is stopped; start it: ssh paas ps:start {app.name}")
+    """Everything that the formation wants, or of that what `only` means."""
     wanted = _wanted(app, release)
-    require_capacity(platform, wanted.get("web", 0))
-    chosen = {process: quantity for process, quantity in wanted.items() if only in (None, process)}
+    require_capacity(platform, len(wanted.get("web", ())))
+    if only is None:
+        _tell_held(app, wanted, out)
+        return Change(app, release, wanted, is_new)
+    meant = holding.copies(app, releases.formation_of(app, releases.artifact(release)), only)
+    chosen = {process: [n for n in wanted[process] if n in numbers] for process, numbers in meant.items()}
     return Change(app, release, chosen, is_new)
 
 
-def _fill(platform: Platform, app: App, release: Release, out: Output) -> None:
+def _tell_held(app: App, wanted: Copies, out: Output) -> None:
+    names = [name for name in sorted(holding.names(app)) if name.partition(".")[0] in wanted]
+    if app.stopped:
+        out.step(f"{app.name} is stopped; start it: ssh paas ps:start {app.name}")
+    elif names:
+        verb = "stays" if len(names) == 1 else "stay"
+        out.step(f"{', '.join(names)} {verb} stopped; to start: ssh paas ps:start {app.name} {names[0]}")
+
+
+def _fill(platform: Platform, app: App, release: Release, out: Output, about: Copies) -> None:
     routed = platform.router.route(platform.config.host(app.name)) or ()
     addresses = set() if isinstance(routed, str) else set(routed)
-    todo = plan(release.number, _wanted(app, release), platform.runtime.running(app.name), addresses)
+    wanted = _wanted(app, release)
+    todo = plan(release.number, wanted, platform.runtime.running(app.name), addresses)
+    missing = [m for m in todo.missing if m.number in about.get(m.process, ())]
+    serving = [i for i in todo.keep if i.address in addresses]
     # One that was about to be retired may be wanted again: it runs already, but has to answer like a new one.
-    waiting = [i for i in todo.keep if i.address and i.address not in addresses]
-    fresh = starting.start(platform, app, release, [(m.process, m.number) for m in todo.missing], out)
+    silent = [i for i in todo.keep if i.address and i not in serving]
+    waiting = [i for i in silent if i.number in about.get(i.process, ())]
+    fresh = starting.start(platform, app, release, [(m.process, m.number) for m in missing], out)
     with (
         starting.stopped_unless_healthy(platform, release, [*waiting, *fresh], out) as answering,
         locks.held(platform.config.live_lock(app.name)),
     ):
-        rolling.point(platform, app, [*(i for i in todo.keep if i not in waiting), *answering])
-    for ended in filter(None, (m.last for m in todo.missing)):
+        if any(i.address for i in (*serving, *answering)) or not wanted.get("web"):
+            rolling.point(platform, app, [*serving, *answering])
+    for ended in filter(None, (m.last for m in missing)):
         platform.runtime.stop(ended, grace=0)

@@ -63,6 +63,15 @@ def process_name(text: str) -> str:
     return text
 
 
+def instance_name(text: str) -> tuple[str, int | None]:
+    """("web", 2) of "web.2", ("web", None) of "web", or UsageError."""
+    process, dot, number = text.partition(".")
+    process_name(process)
+    if dot and not re.fullmatch(r"[1-9]\d{0,3}", number, re.ASCII):
+        raise UsageError(f"{text[:80]!r} is neither a process type nor an instance.", "For example: web, or web.2")
+    return process, int(number) if dot else None
+
+
 def object_id(text: str) -> str:
     """A full git object id, SHA-1 or SHA-256, or UsageError."""
     if not _OBJECT_ID.fullmatch(text):

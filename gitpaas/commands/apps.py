@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from gitpaas import options
+from gitpaas import holding, options
 from gitpaas.commands.base import app_argument, command, format_option
 from gitpaas.commands.call import Call
 from gitpaas.commands.table import UNSEEN, Column, ago, iso, render
@@ -108,7 +108,9 @@ def _state(app: App, instances: Sequence[Instance], blind: bool) -> str:
         return "maintenance"
     if any(instance.state == "running" for instance in instances):
         return "running"
-    return "crashed" if instances else "unknown" if blind else "idle"
+    if instances or blind:
+        return "crashed" if instances else "unknown"
+    return "stopped" if holding.names(app) else "idle"
 
 
 def _row(app: dict[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from gitpaas import holding
 from gitpaas.commands import options
 from gitpaas.commands.base import app_argument, command, format_option
 from gitpaas.commands.call import Call
@@ -16,9 +17,11 @@ from gitpaas.commands.table import UNSEEN, Column, ago, iso, render
 from gitpaas.errors import UsageError
 from gitpaas.output import seconds
 from gitpaas.plan import Missing, crash_loops
-from gitpaas.values import Instance, process_name
+from gitpaas.store import App
+from gitpaas.values import Instance, instance_name, process_name
 
 _MOST = 100  # of one process type
+_which = click.argument("name", metavar="PROCESS|PROCESS.N", required=False)
 
 
 @command("ps", role="read")
@@ -33,12 +36,12 @@ def listing(call: Call, app: str, style: str) -> None:
     seen = call.platform.runtime.survey(found.name)
     instances = sorted(seen.instances, key=lambda i: (i.process, i.number, i.release))
     if style == "json":
-        return call.say_json(_describe(found.name, formation, instances))
+        return call.say_json(_describe(found, formation, instances))
     wanted = " ".join(f"{process}={quantity}" for process, quantity in formation.items())
     if seen.unseen:
         call.say(UNSEEN)
     call.say(f"{found.name}{' (stopped)' if found.stopped else ''}: {wanted or 'no release yet'}")
-    rows = [_row(instance, found.release) for instance in instances] + _absent(formation, instances)
+    rows = [_row(instance, found) for instance in instances] + _absent(found, formation, instances)
     if rows:
         columns = (Column("NAME"), Column("STATE", text=True), Column("RELEASE"), Column("ADDRESS"), Column("SINCE"))
         call.say(render(columns, rows, call.console.width))
@@ -49,15 +52,14 @@ def listing(call: Call, app: str, style: str) -> None:
 
 @command("ps:restart", role="deploy", changes=True)
 @app_argument
-@click.argument("process", metavar="PROCESS", required=False)
-def restart(call: Call, app: str, process: str | None) -> None:
-    """Replace the instances (of one process type) by fresh ones, without downtime."""
+@_which
+def restart(call: Call, app: str, name: str | None) -> None:
+    """Replace the instances by fresh ones, without downtime: all, one process type, or one (web.1)."""
     from gitpaas import deploy
 
     found = call.app(app)
-    call.note(process or "")
-    deploy.restart(call.platform, found, call.progress(), process_name(process) if process else None)
-    call.say(f"{found.name}: {process or 'all'} restarted.")
+    deploy.restart(call.platform, found, call.progress(), _noted(call, name))
+    call.say(f"{found.name}: {name or 'all'} restarted.")
 
 
 @command("ps:scale", role="deploy", changes=True)
@@ -76,23 +78,28 @@ def scale(call: Call, app: str, quantities: Sequence[str]) -> None:
 
 @command("ps:stop", role="deploy", changes=True)
 @app_argument
-def stop(call: Call, app: str) -> None:
-    """Stop all instances; the app's page says so until ps:start."""
+@_which
+def stop(call: Call, app: str, name: str | None) -> None:
+    """Stop all instances, a process type or one (web.1), until ps:start; no deploy starts them.
+
+    Without a web instance the app's page says so. Scaling changes how many there are to be, not that they are stopped.
+    """
     from gitpaas import deploy
 
-    deploy.stop(call.platform, call.app(app), call.progress())
+    deploy.stop(call.platform, call.app(app), call.progress(), _noted(call, name))
 
 
 @command("ps:start", role="deploy", changes=True)
 @app_argument
-def start(call: Call, app: str) -> None:
-    """Start a stopped app again."""
+@_which
+def start(call: Call, app: str, name: str | None) -> None:
+    """Start what ps:stop has stopped: all of it, a process type, or one (web.1)."""
     from gitpaas import deploy
 
     found = call.app(app)
-    deploy.start(call.platform, found, call.progress())
+    deploy.start(call.platform, found, call.progress(), _noted(call, name))
     if found.release:
-        call.say(f"{found.name} is running.")
+        call.say(f"{name} of {found.name} is running." if name else f"{found.name} is running.")
 
 
 @command("ps:rebuild", role="deploy", changes=True)
@@ -105,6 +112,14 @@ def rebuild(call: Call, app: str) -> int:
     return 1 if code else 0
 
 
+def _noted(call: Call, name: str | None) -> str | None:
+    """A name that can be one, kept with the event."""
+    if name is not None:
+        instance_name(name)
+        call.note(name)
+    return name
+
+
 def _quantity(text: str) -> tuple[str, int]:
     match = re.fullmatch(r"([^=]+)=(\d{1,4})", text)
     if not match or int(match[2]) > _MOST:
@@ -112,14 +127,16 @@ def _quantity(text: str) -> tuple[str, int]:
     return process_name(match[1]), int(match[2])
 
 
-def _row(instance: Instance, live: int | None) -> list[str]:
+def _row(instance: Instance, app: App) -> list[str]:
     since = instance.exited_at if instance.state == "exited" else instance.started_at
-    return [instance.label, _state(instance, live), f"v{instance.release}", instance.address or "-", ago(since)]
+    return [instance.label, _state(instance, app), f"v{instance.release}", instance.address or "-", ago(since)]
 
 
-def _state(instance: Instance, live: int | None) -> str:
-    if instance.state == "running" and instance.release < (live or 0):
+def _state(instance: Instance, app: App) -> str:
+    if instance.state == "running" and instance.release < (app.release or 0):
         return "draining"  # it ends what it was asked before the switch
+    if holding.is_held(app, instance.process, instance.number):
+        return "stopping" if instance.state == "running" else "stopped"
     if instance.state == "running":
         times = instance.restarts
         return "running" if not times else f"running ({times} restart{'s' if times > 1 else ''})"
@@ -127,23 +144,25 @@ def _state(instance: Instance, live: int | None) -> str:
     if instance.exit_code is not None and not instance.oom:
         how = f"exited ({instance.exit_code})"
     wait = Missing(instance.process, instance.number, instance).due - time.time()
-    return f"{how}, starts again in {seconds(wait)}" if instance.release == live and wait >= 1 else how
+    return f"{how}, starts again in {seconds(wait)}" if instance.release == app.release and wait >= 1 else how
 
 
-def _absent(formation: Mapping[str, int], instances: Sequence[Instance]) -> list[list[str]]:
+def _absent(app: App, formation: Mapping[str, int], instances: Sequence[Instance]) -> list[list[str]]:
     present = {(instance.process, instance.number) for instance in instances}
     return [
-        [f"{process}.{number}", "not running", "-", "-", "-"]
-        for process, quantity in formation.items()
-        for number in range(1, quantity + 1)
+        [f"{process}.{number}", "stopped" if holding.is_held(app, process, number) else "not running", "-", "-", "-"]
+        for process, numbers in holding.copies(app, formation).items()
+        for number in numbers
         if (process, number) not in present
     ]
 
 
-def _describe(app: str, formation: Mapping[str, int], instances: Sequence[Instance]) -> dict[str, Any]:
+def _describe(app: App, formation: Mapping[str, int], instances: Sequence[Instance]) -> dict[str, Any]:
     return {
-        "app": app,
+        "app": app.name,
         "formation": dict(formation),
+        "stopped": app.stopped,
+        "held": sorted(holding.names(app)),
         "instances": [
             {
                 "name": instance.label,

@@ -142,7 +142,13 @@ def test_ps_before_the_first_push(operator: Caller) -> None:
     operator("apps:create", "hello")
 
     assert operator("ps", "hello").out == "hello: no release yet\n"
-    assert operator("ps", "hello", "--format", "json").json == {"app": "hello", "formation": {}, "instances": []}
+    assert operator("ps", "hello", "--format", "json").json == {
+        "app": "hello",
+        "formation": {},
+        "stopped": False,
+        "held": [],
+        "instances": [],
+    }
 
 
 def test_ps_shows_what_runs_and_what_does_not(operator: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,6 +185,24 @@ def test_ps_tells_why_something_runs_or_ended(operator: Caller, monkeypatch: pyt
 
     for state in (" draining ", " running (1 restart) ", " out of memory ", " not running "):
         assert shown.count(state) == 1, shown
+
+
+def test_ps_tells_what_was_told_to_stop(operator: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    operator("apps:create", "hello")
+    with operator.platform.store.session():
+        App.update(release=3, held='["web.2", "worker"]').execute()
+    monkeypatch.setattr("gitpaas.releases.formation", lambda *_: {"web": 2, "worker": 1, "clock": 1})
+    operator.platform.runtime.instances += [instance("hello"), instance("hello", number=2)]
+
+    shown = operator("ps", "hello").out.splitlines()[2:]
+
+    assert [line.split()[:2] for line in shown] == [
+        ["web.1", "running"],
+        ["web.2", "stopping"],
+        ["worker.1", "stopped"],
+        ["clock.1", "not"],
+    ]
+    assert operator("ps", "hello", "--format", "json").json["held"] == ["web.2", "worker"]
 
 
 def test_ps_tells_of_what_does_not_stay_up(operator: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,7 +262,9 @@ def test_changes_reach_the_flow_and_show_its_steps(deployer: Caller, flow: list[
     deployer("ps:restart", "hello")
     deployer("ps:scale", "hello", "web=2", "worker=0")
     deployer("ps:stop", "hello")
+    deployer("ps:stop", "hello", "worker")
     deployer("ps:start", "hello")
+    deployer("ps:start", "hello", "web.2")
     deployer("ps:rebuild", "hello")
     deployer("maintenance:on", "hello")
     assert deployer("maintenance:off", "hello").out == "hello answers itself again: http://hello.localhost:8080\n"
@@ -246,12 +272,23 @@ def test_changes_reach_the_flow_and_show_its_steps(deployer: Caller, flow: list[
         ("restart", "hello", "web"),
         ("restart", "hello", None),
         ("scale", "hello", {"web": 2, "worker": 0}, deployer.actor),
-        ("stop", "hello"),
-        ("start", "hello"),
+        ("stop", "hello", None),
+        ("stop", "hello", "worker"),
+        ("start", "hello", None),
+        ("start", "hello", "web.2"),
         ("rebuild", "hello", deployer.actor),
         ("maintenance", "hello", True),
         ("maintenance", "hello", False),
     ]
+
+
+@pytest.mark.parametrize("verb", ["stop", "start", "restart"])
+@pytest.mark.parametrize("name", ["../x", "web.", "web.0", "web.x", "web.1.2", ".1", "web.99999", "web\n"])
+def test_a_name_that_can_be_none(deployer: Caller, verb: str, name: str, flow: list[tuple[Any, ...]]) -> None:
+    deployer("apps:create", "hello")
+
+    assert deployer(f"ps:{verb}", "hello", name).code == 2
+    assert flow == []
 
 
 @pytest.mark.parametrize("text", ["web", "web=", "web=two", "web=-1", "web=101", "=1", "../x=1", "web=1=2"])

@@ -15,19 +15,26 @@ def instance(label: str, *, release: int = 2, state: str = "running", at: float 
 
 def test_what_runs_as_wanted_is_kept() -> None:
     web, worker = instance("web.1"), instance("worker.1")
-    todo = plan(2, {"web": 1, "worker": 1}, [web, worker], {web.address})
+    todo = plan(2, {"web": (1,), "worker": (1,)}, [web, worker], {web.address})
     assert (todo.keep, todo.missing, todo.retire) == ((web, worker), (), ())
 
 
 def test_instances_of_an_older_release_are_retired() -> None:
     old, new = instance("web.1", release=1), instance("web.1", release=2)
-    assert plan(2, {"web": 1}, [old, new], set()).retire == (old,)
+    assert plan(2, {"web": (1,)}, [old, new], set()).retire == (old,)
 
 
 def test_what_exceeds_the_formation_is_retired_highest_numbers_first_to_go() -> None:
     first, second = instance("web.1"), instance("web.2")
-    todo = plan(2, {"web": 1}, [first, second], {first.address, second.address})
+    todo = plan(2, {"web": (1,)}, [first, second], {first.address, second.address})
     assert (todo.keep, todo.retire) == ((first,), (second,))
+
+
+def test_numbers_are_wanted_one_by_one() -> None:
+    first, second = instance("web.1"), instance("web.2")
+    todo = plan(2, {"web": (2, 3)}, [first, second], {first.address, second.address})
+    assert (todo.keep, todo.retire) == ((second,), (first,))
+    assert [(m.process, m.number) for m in todo.missing] == [("web", 3)]
 
 
 def test_a_stopped_app_keeps_nothing() -> None:
@@ -37,25 +44,25 @@ def test_a_stopped_app_keeps_nothing() -> None:
 
 def test_of_two_copies_the_routed_one_stays_though_it_is_older() -> None:
     routed, fresh = instance("web.1", at=100), instance("web.1", at=200)
-    todo = plan(2, {"web": 1}, [routed, fresh], {routed.address})
+    todo = plan(2, {"web": (1,)}, [routed, fresh], {routed.address})
     assert (todo.keep, todo.retire) == ((routed,), (fresh,))
 
 
 def test_of_two_workers_the_younger_stays() -> None:
     old, fresh = instance("worker.1", at=100), instance("worker.1", at=200)
-    todo = plan(2, {"worker": 1}, [old, fresh], set())
+    todo = plan(2, {"worker": (1,)}, [old, fresh], set())
     assert (todo.keep, todo.retire) == ((fresh,), (old,))
 
 
 def test_an_ended_copy_beside_a_running_one_is_cleared_away() -> None:
     ended = instance("web.1", state="exited", at=100, exited_at=101.0)
     fresh = instance("web.1", at=200)
-    todo = plan(2, {"web": 1}, [ended, fresh], {fresh.address})
+    todo = plan(2, {"web": (1,)}, [ended, fresh], {fresh.address})
     assert (todo.keep, todo.missing, todo.retire) == ((fresh,), (), (ended,))
 
 
 def test_a_copy_that_never_ran_is_due_at_once() -> None:
-    (missing,) = plan(2, {"web": 1}, [], set()).missing
+    (missing,) = plan(2, {"web": (1,)}, [], set()).missing
     assert (missing.restarts, missing.due) == (0, 0.0)
 
 
