@@ -26,7 +26,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
-from gitpaas import apps, releases, store  # noqa: E402
+from gitpaas import apps, configvars, releases, store  # noqa: E402
 from gitpaas.config import load  # noqa: E402
 from gitpaas.platform import Platform, build_platform  # noqa: E402
 from gitpaas.reconcile import Reconciler  # noqa: E402
@@ -134,7 +134,7 @@ def person(platform: Platform, made: Artifact, name: str, *, stopped: bool) -> N
         shutil.copytree(made.reference, slug, symlinks=True)
         apps.hand_over(slug, apps.uid(platform.config, app))
     own = replace(made, reference=str(slug), processes={"web": f'exec python3 -c "{SERVER}"'})
-    releases.change_config(platform, app, {f"NAME_{n}": f"value {n}" for n in range(5)})
+    configvars.change(platform, app, {f"NAME_{n}": f"value {n}" for n in range(5)})
     build = store.Build.create(app=app, commit="c" * 40, ref="", previous="", status="live", by="bench", finished_at=1)
     for _ in range(RELEASES):
         release = releases.create(platform, app, own, "Deploy ccccccc", "bench", build)
