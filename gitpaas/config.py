@@ -269,6 +269,10 @@ class Config:
         """Held by the process that runs the build, for as long as it lives."""
         return self.locks / "builds" / str(build)
 
+    def one_off_lock(self, number: int) -> Path:
+        """Held by the process that starts a one-off command or waits for its end."""
+        return self.locks / "one-offs" / str(number)
+
     def rollout_lock(self, app: str) -> Path:
         """Held from before a change of what runs is decided until it is done: one at a time for each app."""
         return self.locks / "rollout" / app

@@ -71,7 +71,9 @@ def plan(
     """Sort instances into those to keep and those to retire, and name the copies that are missing. `wanted` has the
     numbers of each process type: web.1 may have been told to stop while web.2 runs.
 
-    Of two running copies with one label the routed one stays, since it answers; else the younger."""
+    Of two running copies with one label the routed one stays, since it answers; else the younger. One-off commands are
+    nobody's copies: they are left out."""
+    instances = [instance for instance in instances if instance.one_off is None]
     by_label: dict[tuple[str, int], list[Instance]] = {}
     for instance in sorted(instances, key=lambda i: (i.address in routed, i.started_at), reverse=True):
         if instance.release == release and instance.number in wanted.get(instance.process, ()):

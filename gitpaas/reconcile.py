@@ -12,7 +12,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from gitpaas import health, holding, leaving, locks, queue, releases, rolling, starting
+from gitpaas import health, holding, leaving, locks, oneoffs, queue, releases, rolling, starting
 from gitpaas.errors import RuntimeFailed
 from gitpaas.news import News, Tell
 from gitpaas.plan import Missing, Plan, plan
@@ -63,6 +63,7 @@ class Reconciler:
                 except Exception:
                     _log.exception("reconciling %s failed", name)
             self._forget_unknown_hosts(routes, intents)
+            self._settle_one_offs(survey)
 
     def _look_at(self, name: str, intent: Intent | None, instances: Sequence[Instance], route: Route) -> None:
         """Without the lock, since mostly there is nothing to do."""
@@ -104,6 +105,12 @@ class Reconciler:
         for instance in todo.retire if is_quiet else ():
             if instance.address not in _addresses(route):
                 self._retire(instance)
+
+    def _settle_one_offs(self, survey: Survey) -> None:
+        try:
+            oneoffs.settle(self._platform, survey, self._stop)
+        except RuntimeFailed as error:
+            _log.warning("one-off commands: %s", error)
 
     def _staying(self, instances: Sequence[Instance], gone: Collection[str] = ()) -> list[Instance]:
         """Without those that are being stopped, by us or by somebody else (`gone`): they may answer for a while yet,

@@ -6,7 +6,7 @@ import json
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 
 from gitpaas import apps, configvars, holding, options
@@ -223,19 +223,27 @@ def first_formation(made: Artifact) -> dict[str, int]:
 
 def spec(platform: Platform, app: App, release: Release, process: str, number: int, restarts: int = 0) -> InstanceSpec:
     """One copy of a process type of this release, ready to start."""
+    command = artifact(release).processes[process]
+    made = one_off_spec(platform, app, release, process, number, command)
+    return replace(made, listens=process == "web", restarts=restarts)
+
+
+def one_off_spec(
+    platform: Platform, app: App, release: Release, process: str, number: int, command: str
+) -> InstanceSpec:
+    """The same for any command: it does not listen."""
     made = artifact(release)
     return InstanceSpec(
         app=app.name,
         release=release.number,
         process=process,
         number=number,
-        command=made.processes[process],
+        command=command,
         artifact=made,
         env=configvars.of_release(platform, release),
         uid=owner(platform, release),
         limits=apps.limits(platform.config),
-        listens=process == "web",
-        restarts=restarts,
+        listens=False,
         volumes=tuple(VolumeMount(row.name, row.target) for row in Volume.select().where(Volume.app == app)),
         options=options.of_instances(app),
     )

@@ -82,7 +82,7 @@ def swap_others(platform: Platform, change: Change, out: Output) -> None:
         size = platform.config.surge(len(change.wanted[todo[0][0]]))
         batch = [label for label in todo[:size] if label[0] == todo[0][0]]
         running = platform.runtime.running(change.app.name)
-        old = [i for i in running if (i.process, i.number) in batch and not change.is_new(i)]
+        old = [i for i in running if (i.process, i.number) in batch and i.one_off is None and not change.is_new(i)]
         with _taking_away(platform, change.app, old):
             pass
         _retire(platform, change.app, old)
@@ -185,7 +185,8 @@ def _bring_back(platform: Platform, change: Change, out: Output) -> None:
     try:
         with brought_up(platform, back, out, or_back=False) as whole, locks.held(_live_lock(platform, change)):
             point(platform, change.app, whole)
-        ours = [i for i in platform.runtime.running(change.app.name) if i.release == change.release.number]
+        running = platform.runtime.running(change.app.name)
+        ours = [i for i in running if i.release == change.release.number and i.one_off is None]
         _retire(platform, change.app, [] if change.release.number == live.number else ours)
     except GitpaasError as error:
         out.warn(f"v{live.number} is not whole yet: {error.message.rstrip('.')}. It is tried again every second.")
@@ -218,7 +219,8 @@ def _retire(platform: Platform, app: App, instances: Sequence[Instance]) -> None
 
 
 def _web(platform: Platform, app: App) -> list[Instance]:
-    return [instance for instance in platform.runtime.running(app.name) if instance.process == "web"]
+    running = platform.runtime.running(app.name)
+    return [instance for instance in running if instance.process == "web" and instance.one_off is None]
 
 
 def _routed(platform: Platform, app: App) -> tuple[str, ...]:

@@ -246,6 +246,7 @@ class InstanceSpec:
     restarts: int = 0  # how often in a row this one has crashed before
     volumes: tuple[VolumeMount, ...] = ()
     options: RunOptions = RunOptions()
+    one_off: int | None = None  # the number of the one-off command that it runs, for all apps
 
 
 State = Literal["running", "exited"]
@@ -269,6 +270,7 @@ class Instance:
     oom: bool = False  # the kernel ended it because it took more memory than its limit
     log: Path | None = None  # the file in which its raw output arrives
     runtime: str = "host"  # the name of the one that runs it
+    one_off: int | None = None  # as in the spec; it is none of the formation's then
 
     @property
     def label(self) -> str:

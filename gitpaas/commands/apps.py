@@ -82,7 +82,7 @@ def destroy(call: Call, app: str, confirm: str | None) -> None:
 
 def describe(config: Config, app: App, seen: Survey) -> dict[str, Any]:
     """An app as JSON shows it."""
-    own = [instance for instance in seen.instances if instance.app == app.name]
+    own = [instance for instance in seen.instances if instance.app == app.name and instance.one_off is None]
     running = Counter(instance.process for instance in own if instance.state == "running")
     return {
         "name": app.name,

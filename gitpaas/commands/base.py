@@ -6,7 +6,7 @@ server run commands at the same time and none of them owns the process's streams
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Any, Literal, TypeVar
 
@@ -84,7 +84,9 @@ class Command(click.Command):
             raise UsageError(error.format_message(), f"Usage: {call.program} {self.synopsis()}") from error
 
     def asks_for_help(self, args: Sequence[str]) -> bool:
-        return any(arg in _HELP for arg in args)
+        """Not so: `run hello -- ls --help`. Who asks for help needs no role."""
+        own = self._words_apart(args)
+        return any(arg in _HELP for arg in own[: own.index("--") if "--" in own else None])
 
     def place(self, app: str | None) -> str | None:
         """The app on which `role` is needed; None when it is needed for all."""
@@ -101,13 +103,23 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if any(isinstance(param, AppOption) for param in self.params):
-            args = _app_first(args)
+            args = _app_first(self._words_apart(args))
         if "--all" in args and any(isinstance(param, AllOption) for param in self.params):
             args = [ALL_APPS, *(arg for arg in args if arg != "--all")]
         return super().parse_args(ctx, args)
 
+    def _words_apart(self, args: Sequence[str]) -> list[str]:
+        """`hello ls -l` -> `hello -- ls -l`, where what follows the app is another program's business."""
+        takes_words = any(isinstance(param, WordsArgument) for param in self.params)
+        options = [param for param in self.params if isinstance(param, click.Option) and not param.is_flag]
+        return _words_apart(args, {name for param in options for name in param.opts}) if takes_words else list(args)
+
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         formatter.write_usage(f"{ctx.find_object(Call).program} {self.synopsis()}")  # type: ignore[union-attr]
+
+
+class WordsArgument(click.Argument):
+    """The words of another program's command line: all that follows the app, options too."""
 
 
 class AppOption(click.Option):
@@ -163,6 +175,12 @@ def app_argument(function: Decorated) -> Decorated:
 def optional_app_argument(function: Decorated) -> Decorated:
     """The same for what can be asked of all apps too."""
     return _with_app(function, required=False)
+
+
+def words_argument(function: Decorated) -> Decorated:
+    """`-- COMMAND ...`, as the last argument."""
+    _add(function, WordsArgument(["words"], metavar="[--] COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED))
+    return function
 
 
 def format_option(function: Decorated) -> Decorated:
@@ -230,3 +248,21 @@ def _app_first(args: list[str]) -> list[str]:
         if arg.startswith("--app=") or (arg.startswith("-a") and len(arg) > 2):
             return [arg.removeprefix("--app=").removeprefix("-a"), *args[:index], *args[index + 1 :]]
     return args
+
+
+def _words_apart(args: Sequence[str], with_value: Collection[str]) -> list[str]:
+    """A `--` before the first word that is neither an option nor the app, unless there is one before."""
+    app_is_named = is_value = False
+    for index, arg in enumerate(args):
+        if is_value:
+            is_value = False
+        elif arg == "--":
+            break
+        elif arg.startswith("-"):
+            is_value = arg in with_value
+            app_is_named = app_is_named or arg.startswith(("-a", "--app"))
+        elif app_is_named:
+            return [*args[:index], "--", *args[index:]]
+        else:
+            app_is_named = True
+    return list(args)

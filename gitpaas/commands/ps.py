@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from gitpaas import holding
-from gitpaas.commands import options
+from gitpaas.commands import options, run
 from gitpaas.commands.base import app_argument, command, format_option
 from gitpaas.commands.call import Call
 from gitpaas.commands.table import UNSEEN, Column, ago, iso, render
@@ -28,15 +28,16 @@ _which = click.argument("name", metavar="PROCESS|PROCESS.N", required=False)
 @app_argument
 @format_option
 def listing(call: Call, app: str, style: str) -> None:
-    """List the instances: state, release, address, age; and those that are wanted but do not run."""
+    """List the instances: state, release, address, age; those wanted that do not run; and one-off commands."""
     from gitpaas import releases
 
     found = call.app(app)
     formation = releases.formation(call.platform, found)
     seen = call.platform.runtime.survey(found.name)
-    instances = sorted(seen.instances, key=lambda i: (i.process, i.number, i.release))
+    own = [instance for instance in seen.instances if instance.one_off is None]
+    instances = sorted(own, key=lambda i: (i.process, i.number, i.release))
     if style == "json":
-        return call.say_json(_describe(found, formation, instances))
+        return call.say_json(_describe(found, formation, instances) | {"one_offs": run.describe_all(call, found)})
     wanted = " ".join(f"{process}={quantity}" for process, quantity in formation.items())
     if seen.unseen:
         call.say(UNSEEN)
@@ -45,6 +46,8 @@ def listing(call: Call, app: str, style: str) -> None:
     if rows:
         columns = (Column("NAME"), Column("STATE", text=True), Column("RELEASE"), Column("ADDRESS"), Column("SINCE"))
         call.say(render(columns, rows, call.console.width))
+    if beside := run.table(call, found):
+        call.say(beside)
     if loops := crash_loops([one for one in instances if one.release == found.release], time.time()):
         call.say(f"{loops}. To see why: {call.program} logs {found.name}")
     return None

@@ -136,7 +136,7 @@ class Collector:
     def _entry(self, app: str, book: Ledger, raw: Raw) -> Entry:
         entry = book.entries.get(raw.name)
         if entry is None or entry.inode != raw.inode or raw.size < entry.offset:
-            entry = book.entries[raw.name] = Entry(raw.inode)
+            entry = book.entries[raw.name] = Entry(raw.inode, source=raw.source, release=raw.release)
         if writer := self._writers.get((app, raw.name)):
             entry.source, entry.release = writer.label, writer.release
         return entry

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from gitpaas.logs.cutting import cut
 from gitpaas.logs.ledger import Entry
 from gitpaas.logs.lines import PLATFORM
 
+_ID = re.compile(r"[^.]+\.v(?P<release>\d+)\.(?P<label>[^.]+\.\d+)\.[^.]+\.log")  # app.v12.web.1.0f3a9c2e.log
 _CHUNK = 1024 * 1024
 _CHUNKS = 4  # of one file in one round, so that one that shouts does not hold up the others
 
@@ -27,6 +29,17 @@ class Raw(NamedTuple):
     @property
     def path(self) -> Path:
         return self.folder / self.name
+
+    @property
+    def source(self) -> str:
+        """Whose it is by its name, which is the instance's id: one that has come and gone is seen by nobody."""
+        match = _ID.fullmatch(self.name)
+        return match["label"] if match else "unknown"
+
+    @property
+    def release(self) -> int | None:
+        match = _ID.fullmatch(self.name)
+        return int(match["release"]) if match else None
 
     @property
     def is_platform(self) -> bool:

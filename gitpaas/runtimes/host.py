@@ -159,6 +159,7 @@ class HostRuntime:
             boot=linux.boot_id(),
             one_off=one_off,
             cgroup=linux.cgroup(key),
+            command=spec.one_off,
         )
 
     def _prepare(self, record: Record, spec: InstanceSpec) -> None:
@@ -239,6 +240,7 @@ class HostRuntime:
             restarts=record.restarts,
             log=self._log(record),
             oom=state == "exited" and record.cgroup is not None and record.cgroup.ooms() > 0,
+            one_off=record.command,
         )
 
     def _remove(self, record: Record, grace: float) -> None:

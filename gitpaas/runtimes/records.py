@@ -38,8 +38,9 @@ class Record:
     port: int | None
     started_at: float
     boot: str
-    one_off: bool
+    one_off: bool  # somebody waits for it: it ends with them
     cgroup: Cgroup | None
+    command: int | None = None  # InstanceSpec.one_off
 
 
 class Records:

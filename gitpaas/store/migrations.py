@@ -126,8 +126,9 @@ def m0004_people_one_offs_and_what_a_release_was(database: Database) -> None:
         " app_id INTEGER NOT NULL REFERENCES app (id) ON DELETE CASCADE, kind VARCHAR(255) NOT NULL,"
         " number INTEGER NOT NULL, command TEXT NOT NULL, schedule VARCHAR(255) NOT NULL, release INTEGER NOT NULL,"
         ' instance VARCHAR(255), "by" VARCHAR(255) NOT NULL, key VARCHAR(255), address VARCHAR(255) NOT NULL,'
-        " created_at REAL NOT NULL, finished_at REAL, exit_code INTEGER, error TEXT NOT NULL)",
+        " timeout REAL, created_at REAL NOT NULL, finished_at REAL, exit_code INTEGER, error TEXT NOT NULL)",
         "CREATE UNIQUE INDEX oneoff_app_kind_number ON oneoff (app_id, kind, number)",
+        "CREATE INDEX oneoff_unfinished ON oneoff (app_id) WHERE finished_at IS NULL",
         "CREATE TABLE schedule (id INTEGER PRIMARY KEY,"
         " app_id INTEGER NOT NULL REFERENCES app (id) ON DELETE CASCADE, name VARCHAR(255) NOT NULL,"
         " suspended INTEGER NOT NULL, looked_at REAL NOT NULL)",

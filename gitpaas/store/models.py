@@ -161,6 +161,7 @@ class OneOff(Row):
     by = CharField()
     key = CharField(null=True)
     address = CharField(default="local")
+    timeout = FloatField(null=True)  # seconds it may take
     created_at = FloatField(default=time.time)
     finished_at = FloatField(null=True)
     exit_code = IntegerField(null=True)  # None as well when nobody saw it end

@@ -44,6 +44,17 @@ def test_a_started_instance_is_found_by_its_labels_from_anywhere(there: There) -
     assert abs(time.time() - started.started_at) < 5
 
 
+def test_an_instance_that_runs_a_one_off_command_says_which(there: There) -> None:
+    there.start("sleep 60", number=2)
+    there.start("exit 7", process="run", number=12, one_off=34)
+    until(
+        lambda: (
+            {i.label: (i.one_off, i.exit_code) for i in there.again().running()}
+            == {"web.2": (None, None), "run.12": (34, 7)}
+        )
+    )
+
+
 def test_a_survey_of_all_that_can_be_seen(there: There) -> None:
     started = there.start("sleep 60")
     assert there.runtime.survey().instances == (started,)

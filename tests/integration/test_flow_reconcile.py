@@ -166,7 +166,7 @@ def test_idle_round_asks_the_database_as_often_as_ever(flow: Flow, caplog: pytes
     caplog.clear()
     with caplog.at_level(logging.DEBUG, "peewee"):
         flow.reconcile()
-    assert len(caplog.records) == 4, [record.getMessage() for record in caplog.records]
+    assert len(caplog.records) == 5, [record.getMessage() for record in caplog.records]
 
 
 def test_crash_loop_is_noticed_at_once_though_the_next_start_has_to_wait(flow: Flow) -> None:

@@ -148,6 +148,7 @@ def test_ps_before_the_first_push(operator: Caller) -> None:
         "stopped": False,
         "held": [],
         "instances": [],
+        "one_offs": [],
     }
 
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from gitpaas.engine import Engine
 from gitpaas.engine.stream import Stream
 from gitpaas.errors import EngineFailed
+from gitpaas.runtimes.docker import names
 from gitpaas.runtimes.docker.view import inspect
 
 _AGAIN = 1.0  # seconds until an engine that does not answer is asked again
@@ -85,7 +86,7 @@ class Exits:
             return
         *lines, self._half = (self._half + data).split(b"\n")
         dead = [json.loads(line)["Actor"] for line in lines]
-        self._dying += [actor["ID"] for actor in dead if actor["Attributes"].get("gitpaas.oneoff") == ""]
+        self._dying += [actor["ID"] for actor in dead if not names.is_attached(actor["Attributes"])]
         self._changed = bool(self._dying)
 
     def _await_list(self) -> None:

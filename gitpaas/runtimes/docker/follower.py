@@ -118,7 +118,7 @@ class Follower:
 
     def _consider(self, entry: Entry) -> None:
         key = entry["Labels"]["gitpaas.id"]
-        if entry["State"] == "created" or names.is_one_off(entry["Labels"]):
+        if entry["State"] == "created" or names.is_attached(entry["Labels"]):
             return
         if key in self._followed or (key in self._done and entry["State"] in ENDED):
             return

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from gitpaas.engine import Engine, labels
 from gitpaas.values import InstanceSpec
 
+_ATTACHED = "yes"
+
 
 def new_key(spec: InstanceSpec) -> str:
     """An instance's id: readable, never given twice."""
@@ -43,7 +45,7 @@ def label_all(
         address=address,
         port="" if port is None else port,
         published=" ".join(f"{inner}:{outer}" for inner, outer in published.items()),
-        oneoff="yes" if one_off else "",
+        oneoff=_ATTACHED if one_off else "" if spec.one_off is None else spec.one_off,
     )
 
 
@@ -65,8 +67,14 @@ def published(marks: Mapping[str, str]) -> dict[int, int]:
     return {int(inner): int(outer) for inner, outer in pairs}
 
 
-def is_one_off(marks: Mapping[str, str]) -> bool:
-    return bool(marks["gitpaas.oneoff"])
+def is_attached(marks: Mapping[str, str]) -> bool:
+    """Whether somebody waits for it: then it ends with them. Or it is none of ours at all."""
+    return _ATTACHED in marks.get("gitpaas.oneoff", _ATTACHED).split()
+
+
+def one_off(marks: Mapping[str, str]) -> int | None:
+    """InstanceSpec.one_off"""
+    return next((int(word) for word in marks["gitpaas.oneoff"].split() if word.isdecimal()), None)
 
 
 def filters(engine: Engine, app: str | None = None) -> dict[str, list[str]]:

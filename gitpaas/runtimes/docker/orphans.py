@@ -38,7 +38,7 @@ class Orphans:
         """`strangers`: ids from files() of which there is no container."""
         for entry in entries:
             marks = entry["Labels"]
-            is_passing = entry["State"] == "created" or names.is_one_off(marks)
+            is_passing = entry["State"] == "created" or names.is_attached(marks)
             if is_passing and not locks.is_held(lock_path(self._config, marks["gitpaas.id"])):
                 self._starter.remove(entry["Id"])
         for key in strangers:

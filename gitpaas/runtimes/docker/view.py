@@ -49,7 +49,7 @@ class View:
         if app is None:
             there = {entry["Id"] for entry in entries}
             self._ends = {container: end for container, end in list(self._ends.items()) if container in there}
-        seen = [self._describe(entry, found) for entry in entries if not names.is_one_off(entry["Labels"])]
+        seen = [self._describe(entry, found) for entry in entries if not names.is_attached(entry["Labels"])]
         return sorted((instance for instance in seen if instance), key=lambda i: (i.started_at, i.id))
 
     def find(self, key: str) -> Instance | None:
@@ -89,6 +89,7 @@ class View:
             runtime="docker",
             oom=end is not None and end.oom,
             log=log_path(self._config, marks["gitpaas.app"], key),
+            one_off=names.one_off(marks),
         )
 
     def _end(self, container: str) -> _End:

@@ -1,0 +1,115 @@
+"""run: commands beside an app's own processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gitpaas.commands.base import app_argument, command, words_argument
+from gitpaas.commands.call import Call
+from gitpaas.commands.table import Column, ago, iso, plain, render
+from gitpaas.errors import UsageError
+from gitpaas.values import Env, Secret, variable_name, variable_value
+
+if TYPE_CHECKING:
+    from gitpaas.store import App, OneOff
+
+_COLUMNS = ("NAME", "STATE", "RELEASE", "BY", "SINCE")
+
+_env_option = click.option(
+    "-e", "--env", "variables", metavar="NAME=VALUE", multiple=True, help="One more variable; may be given again."
+)
+_timeout_option = click.option(
+    "--timeout", metavar="SECONDS", type=click.FloatRange(min=0.001), help="End it after so many seconds."
+)
+
+
+@command("run:detached", role="deploy", changes=True)
+@app_argument
+@_env_option
+@_timeout_option
+@words_argument
+def detached(call: Call, app: str, variables: Sequence[str], timeout: float | None, words: Sequence[str]) -> None:
+    """Run a command beside an app and leave: it goes on, its output is in the app's log."""
+    from gitpaas import oneoffs
+
+    found, env = call.app(app), _environment(variables)
+    line = oneoffs.command_line(found, words)
+    call.note(oneoffs.program(line))
+    one_off = oneoffs.start(call.platform, found, line, actor=call.actor, timeout=timeout, env=env)
+    name = oneoffs.label(one_off)
+    call.note(f"{name} {oneoffs.program(line)}")
+    call.say(f"{name} of {found.name} is running.")
+    call.say(f"What it says: {call.program} logs {found.name} -t -p {name}")
+    call.say(f"To end it: {call.program} run:stop {found.name} {name}")
+
+
+@command("run:stop", role="deploy", changes=True)
+@app_argument
+@click.argument("name", metavar="NAME")
+def stop(call: Call, app: str, name: str) -> None:
+    """End a one-off command (run.12), all of it."""
+    from gitpaas import oneoffs
+
+    found = call.app(app)
+    one_off = oneoffs.find(found, name)
+    call.note(oneoffs.label(one_off))
+    oneoffs.stop(call.platform, one_off, f"stopped by {call.actor.name}")
+    call.say(f"{name} of {found.name} is stopped.")
+
+
+def describe_all(call: Call, app: App) -> list[dict[str, Any]]:
+    """The one-off commands that run, as JSON shows them."""
+    from gitpaas import oneoffs
+
+    return [
+        {
+            "name": oneoffs.label(one),
+            "state": _state(one),
+            "release": one.release,
+            "command": _command(call, one),
+            "schedule": one.schedule or None,
+            "by": one.by,
+            "started_at": iso(one.created_at),
+        }
+        for one in oneoffs.unfinished(app)
+    ]
+
+
+def table(call: Call, app: App) -> str:
+    """The same for people; nothing when none runs."""
+    from gitpaas import oneoffs
+
+    rows = [
+        [oneoffs.label(one), _state(one), f"v{one.release}", one.by, ago(one.created_at), _command(call, one)]
+        for one in oneoffs.unfinished(app)
+    ]
+    columns = (*(Column(title) for title in _COLUMNS), Column("COMMAND", text=True))
+    return render(columns, rows, call.console.width) if rows else ""
+
+
+def _command(call: Call, one_off: OneOff) -> str:
+    """What it holds besides the program's name is for those who may see config vars too."""
+    from gitpaas import oneoffs
+
+    line = str(one_off.command)
+    return plain(line if call.may("deploy", str(one_off.app.name)) else oneoffs.program(line))
+
+
+def _state(one_off: OneOff) -> str:
+    return "stopping" if one_off.error else "running" if one_off.instance else "starting"
+
+
+def _environment(pairs: Sequence[str]) -> Env:
+    env = {}
+    for pair in pairs:
+        name, is_one, value = pair.partition("=")
+        if not is_one:
+            raise UsageError(f"{name[:80]!r} has no value.", f"For example: --env {name[:80]}=1")
+        env[variable_name(name)] = Secret(variable_value(value))
+    return env
+
+
+COMMANDS = (detached, stop)

@@ -1,0 +1,235 @@
+"""One-off commands: what is run once beside an app's own processes, by people (run.12) or by cron (cron.3).
+
+start() starts one with the live release's artifact, config vars, user, network, limits and volumes, and returns its row
+at once: OneOff.kind and .number name it, .id is what its instance carries (Instance.one_off). Its output is in the
+app's log under that name. The reconciler calls settle() in each round: when one has ended, its row gets finished_at,
+exit_code (None when nobody saw it end) and error (why, in words, unless it just exited), the app's log a line, `events`
+an event, and its traces go. Deploys, ps:restart, ps:scale and ps:stop leave one-offs alone; they go with their app.
+
+Who wants to know how one ended reads its row: last() is the latest of a schedule, is_over() and label() say the rest.
+Rows of the last hundred of each kind are kept, and of each schedule the last.
+"""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+
+from gitpaas import events, locks, logs, releases
+from gitpaas.errors import GitpaasError, NotFound
+from gitpaas.platform import Platform
+from gitpaas.store import App, OneOff, Release
+from gitpaas.values import Actor, Env, Instance, InstanceSpec, Survey
+
+RUN, CRON = "run", "cron"
+_KEPT = 100  # rows of each kind of each app
+_LOST = "nobody saw how it ended"
+
+
+def start(
+    platform: Platform,
+    app: App,
+    command: str,
+    *,
+    kind: str = RUN,
+    actor: Actor | None = None,
+    schedule: str = "",
+    timeout: float | None = None,
+    env: Env | None = None,
+) -> OneOff:
+    """Start a shell command and return at once. It is ended after `timeout` seconds; `env` comes on top of the config
+    vars; without an actor the platform itself acts.
+
+    NotFound before the first release; RuntimeFailed when the platform cannot start it, and the row says so too."""
+    release = live(app)
+    with begun(platform, app, release, command, kind, actor, schedule, timeout) as one_off:
+        instance = platform.runtime.start(spec(platform, app, release, one_off, env or {}))
+        one_off.instance = instance.id
+        one_off.save(only=[OneOff.instance])
+    return one_off
+
+
+def command_line(app: App, words: Sequence[str]) -> str:
+    """What people mean: one word is a shell command line, several are a program and its arguments exactly as they are;
+    and the first may be a process type of the live release."""
+    processes = releases.artifact(live(app)).processes
+    first, *rest = words
+    if first in processes and (processes[first] or not rest):  # an image's own start takes no more words
+        return " ".join([processes[first], shlex.join(rest)]).strip()
+    return shlex.join(words) if rest else first
+
+
+def stop(platform: Platform, one_off: OneOff, why: str) -> None:
+    """End one now, all of it: SIGTERM, the usual grace, SIGKILL. Over already is fine."""
+    running = platform.runtime.running(one_off.app.name)
+    OneOff.update(error=why).where(OneOff.id == one_off.id, OneOff.finished_at.is_null()).execute()
+    for instance in (instance for instance in running if instance.one_off == one_off.id):
+        platform.runtime.stop(instance, platform.config.stop_grace)
+    with locks.held(platform.config.one_off_lock(one_off.id), wait=False) as is_mine:
+        if is_mine:  # else somebody waits for it, and says how it ended
+            finish(platform, one_off)
+
+
+def live(app: App) -> Release:
+    """The release that one-off commands are of. NotFound before the first."""
+    release = releases.live(app)
+    if release is None:
+        raise NotFound(f"{app.name} has no release yet.", f"Push one: git push paas:{app.name} main")
+    return release
+
+
+def find(app: App, name: str) -> OneOff:
+    """One that runs, by its name (run.12). NotFound says which there are."""
+    running = {label(one_off): one_off for one_off in unfinished(app)}
+    if name not in running:
+        there = ", ".join(running) or "none"
+        raise NotFound(f"No one-off command {name[:80]!r} of {app.name} runs.", f"These do: {there}.")
+    return running[name]
+
+
+def unfinished(app: App) -> list[OneOff]:
+    """Those that run, oldest first."""
+    return list(OneOff.select().where(OneOff.app == app, OneOff.finished_at.is_null()).order_by(OneOff.id))
+
+
+def last(app: App, schedule: str) -> OneOff | None:
+    """The latest that this schedule has started, over or not."""
+    query = OneOff.select().where(OneOff.app == app, OneOff.schedule == schedule)
+    one_off: OneOff | None = query.order_by(OneOff.id.desc()).first()
+    return one_off
+
+
+def is_over(one_off: OneOff) -> bool:
+    return one_off.finished_at is not None
+
+
+def label(one_off: OneOff) -> str:
+    """run.12"""
+    return f"{one_off.kind}.{one_off.number}"
+
+
+def program(command: str) -> str:
+    """The program that a command line begins with: what may be told of it, since the rest may hold secrets."""
+    with suppress(ValueError):
+        words = [word for word in shlex.split(command) if "=" not in word]
+        return words[0].split()[0][:60] if words and words[0].split() else ""
+    return ""
+
+
+def outcome(one_off: OneOff) -> str:
+    """ "run.12 exited with 7", and how else it may have ended."""
+    if one_off.error:
+        return f"{label(one_off)} ended: {one_off.error}"
+    return f"{label(one_off)} exited with {one_off.exit_code}"
+
+
+@contextmanager
+def begun(
+    platform: Platform,
+    app: App,
+    release: Release,
+    command: str,
+    kind: str,
+    actor: Actor | None,
+    schedule: str = "",
+    timeout: float | None = None,
+) -> Iterator[OneOff]:
+    """The row of a new one. Within the body nobody takes it for lost; a body that fails has finished it."""
+    who = {"by": actor.name, "key": actor.key, "address": actor.address} if actor else {"by": events.PLATFORM}
+    with ExitStack() as stack:
+        with platform.store.transaction():
+            number = _latest_number(app, kind) + 1
+            one_off = OneOff.create(
+                app=app,
+                kind=kind,
+                number=number,
+                command=command,
+                schedule=schedule,
+                release=release.number,
+                timeout=timeout,
+                **who,
+            )
+            # Before anybody sees the row.
+            stack.enter_context(locks.held(platform.config.one_off_lock(one_off.id)))
+        try:
+            yield one_off
+        except GitpaasError as error:
+            finish(platform, one_off, error=error.message)
+            raise
+
+
+def spec(platform: Platform, app: App, release: Release, one_off: OneOff, env: Env) -> InstanceSpec:
+    made = releases.one_off_spec(platform, app, release, one_off.kind, one_off.number, str(one_off.command))
+    return replace(made, one_off=one_off.id, env={**made.env, **env})
+
+
+def settle(platform: Platform, survey: Survey, end: Callable[[Instance], None]) -> None:
+    """One look at all of them: tell of those that have ended, and have `end` take away what is left of them."""
+    there = {instance.one_off: instance for instance in survey.instances if instance.one_off is not None}
+    rows = {row.id: row for row in OneOff.select(OneOff, App).join(App).where(OneOff.finished_at.is_null())}
+    for number, instance in there.items():
+        if number not in rows:
+            end(instance)
+        elif not locks.is_held(platform.config.one_off_lock(number)):
+            _look_at(platform, rows[number], instance, end)
+    for number in () if survey.unseen else rows.keys() - there.keys():
+        _look_after(platform, rows[number])
+
+
+def finish(
+    platform: Platform, one_off: OneOff, *, code: int | None = None, error: str = "", at: float | None = None
+) -> None:
+    """It is over: once, whoever says so. Without a code and a reason nobody knows how it ended."""
+    row = OneOff.get_or_none(OneOff.id == one_off.id)
+    if row is None or is_over(row):
+        return
+    row.finished_at, row.exit_code = at or time.time(), code
+    row.error = row.error or error or (_LOST if code is None else "")
+    ours = (OneOff.id == row.id) & OneOff.finished_at.is_null()
+    values = {OneOff.finished_at: row.finished_at, OneOff.exit_code: row.exit_code, OneOff.error: row.error}
+    if OneOff.update(values).where(ours).execute():
+        _tell(platform, row)
+        _prune(row)
+    platform.config.one_off_lock(row.id).unlink(missing_ok=True)
+
+
+def _look_at(platform: Platform, one_off: OneOff, instance: Instance, end: Callable[[Instance], None]) -> None:
+    if instance.state == "exited":
+        error = "it ran out of memory" if instance.oom else ""
+        finish(platform, one_off, code=instance.exit_code, error=error, at=instance.exited_at)
+        end(instance)
+    elif one_off.timeout is not None and time.time() - instance.started_at > one_off.timeout:
+        error = f"it took longer than {one_off.timeout:g} seconds"
+        OneOff.update(error=error).where(OneOff.id == one_off.id, OneOff.error == "").execute()
+        end(instance)
+
+
+def _look_after(platform: Platform, one_off: OneOff) -> None:
+    """One without an instance: it is being started, or is lost."""
+    if locks.is_held(platform.config.one_off_lock(one_off.id)):
+        return
+    again = platform.runtime.survey(one_off.app.name)  # it may have been started since the last look
+    if not again.unseen and one_off.id not in {instance.one_off for instance in again.instances}:
+        finish(platform, one_off)
+
+
+def _tell(platform: Platform, one_off: OneOff) -> None:
+    text, app = outcome(one_off), str(one_off.app.name)
+    logs.platform_line(platform.config, app, text)
+    events.record(str(one_off.kind), text, app=app, result="failed" if one_off.error or one_off.exit_code else "ok")
+
+
+def _prune(one_off: OneOff) -> None:
+    same = OneOff.select(OneOff.id, OneOff.schedule).where(OneOff.app == one_off.app, OneOff.kind == one_off.kind)
+    over = list(same.where(OneOff.finished_at.is_null(False)).order_by(OneOff.id.desc()))
+    latest = {row.schedule: row.id for row in reversed(over) if row.schedule}
+    old = {row.id for row in over[_KEPT:]} - set(latest.values())
+    OneOff.delete().where(OneOff.id << list(old)).execute()
+
+
+def _latest_number(app: App, kind: str) -> int:
+    row = OneOff.select().where(OneOff.app == app, OneOff.kind == kind).order_by(OneOff.number.desc()).first()
+    return row.number if row else 0
