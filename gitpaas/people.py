@@ -69,15 +69,14 @@ def revoke(app: App | None, person: str) -> bool:
     return bool(Access.delete().where(where, Access.person == person).execute())
 
 
-def hand_over(key: Key, person: str) -> None:
-    """Make the key another person's. Their last key takes what was granted along when nobody is known by that name."""
+def hand_over(key: Key, person: str) -> list[Access]:
+    """Make the key another person's. A last key takes what was granted along to somebody new, as by another name.
+    What was lost."""
     former, is_new = key.person, not Key.select().where(Key.person == person).exists()
-    key.person = person
-    key.save()
-    if not Key.select().where(Key.person == former).exists():
-        if is_new:
-            Access.update(person=person).where(Access.person == former).execute()
-        forget(former)
+    Key.update(person=person).where(Key.id == key.id).execute()
+    if is_new and not Key.select().where(Key.person == former).exists():
+        Access.update(person=person).where(Access.person == former).execute()
+    return forget(former)
 
 
 def forget(person: str) -> list[Access]:

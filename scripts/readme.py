@@ -1,15 +1,17 @@
-"""README's generated tables: between `<!-- NAME -->` and the next `<!-- end -->`."""
+"""README's generated tables: between `<!-- NAME -->` and the next `<!-- end -->`. Who may do what is tried out."""
 
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 from gitpaas.commands import COMMANDS
 from gitpaas.commands.base import Command
 from gitpaas.config import settings
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
 
 
 def main() -> None:
@@ -17,8 +19,8 @@ def main() -> None:
 
 
 def filled(text: str) -> str:
-    """The text with both tables as the code has them."""
-    for name, lines in (("commands", _commands()), ("settings", _settings())):
+    """The text with all tables as the code has them."""
+    for name, lines in (("commands", _commands()), ("access", _access()), ("settings", _settings())):
         block = "\n".join([f"<!-- {name} -->", *lines, "<!-- end -->"])
         text = re.sub(rf"<!-- {name} -->\n.*?<!-- end -->", lambda _, block=block: block, text, flags=re.DOTALL)
     return text
@@ -35,6 +37,13 @@ def _commands() -> list[str]:
 
 def _about(command: Command) -> str:
     return " ".join([command.title, *(f"`{option}`: {text}" for option, text in command.options())])
+
+
+def _access() -> list[str]:
+    sys.path.insert(0, str(ROOT / "tests"))
+    import matrix
+
+    return matrix.table()
 
 
 def _settings() -> list[str]:

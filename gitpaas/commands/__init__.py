@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gitpaas.commands import (
+    access,
     apps,
     builds,
     config,
@@ -59,6 +60,7 @@ COMMANDS: tuple[Command, ...] = (
     *storage.COMMANDS,
     *maintenance.COMMANDS,
     *keys.COMMANDS,
+    *access.COMMANDS,
     *events.COMMANDS,
     *disk.COMMANDS,
     *open.COMMANDS,

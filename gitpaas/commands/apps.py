@@ -12,7 +12,6 @@ from gitpaas import holding, options
 from gitpaas.commands.base import app_argument, command, format_option
 from gitpaas.commands.call import Call
 from gitpaas.commands.table import UNSEEN, Column, ago, iso, render
-from gitpaas.config import Config
 from gitpaas.errors import UsageError
 from gitpaas.store import App
 from gitpaas.values import Instance, Survey
@@ -25,7 +24,7 @@ def listing(call: Call, style: str) -> None:
     from gitpaas import apps
 
     seen = call.platform.runtime.survey()
-    found = [describe(call.config, app, seen) for app in apps.listing(call.platform) if call.may("read", app.name)]
+    found = [describe(call, app, seen) for app in apps.listing(call.platform) if call.may("read", app.name)]
     if style == "json":
         return call.say_json(found)
     if seen.unseen:
@@ -55,7 +54,7 @@ def create(call: Call, app: str) -> None:
 def info(call: Call, app: str, style: str) -> None:
     """Show one app: release, processes, branch, age."""
     found = call.app(app)
-    shown = describe(call.config, found, call.platform.runtime.survey(found.name))
+    shown = describe(call, found, call.platform.runtime.survey(found.name))
     if style == "json":
         return call.say_json(shown)
     for label, value in _lines(found, shown):
@@ -80,19 +79,22 @@ def destroy(call: Call, app: str, confirm: str | None) -> None:
     call.say(f"{found.name} is gone.")
 
 
-def describe(config: Config, app: App, seen: Survey) -> dict[str, Any]:
-    """An app as JSON shows it."""
+def describe(call: Call, app: App, seen: Survey) -> dict[str, Any]:
+    """An app as JSON shows it to whoever asks: arguments of builds may be secrets all the same."""
+    told = options.written(options.of_builds(app))
+    if not call.may("deploy", app.name):
+        told = {key: "(hidden)" if key.startswith("arg:") else value for key, value in told.items()}
     own = [instance for instance in seen.instances if instance.app == app.name and instance.one_off is None]
     running = Counter(instance.process for instance in own if instance.state == "running")
     return {
         "name": app.name,
-        "url": config.url(app.name),
+        "url": call.config.url(app.name),
         "state": _state(app, own, bool(seen.unseen)),
         "release": app.release,
         "running": dict(sorted(running.items())),
         "maintenance": app.maintenance,
         "deploy_branch": app.deploy_branch,
-        "build_options": options.written(options.of_builds(app)),
+        "build_options": told,
         "run_options": options.written(options.of_instances(app)),
         "created_at": iso(app.created_at),
         "created_by": app.created_by,

@@ -183,6 +183,12 @@ def words_argument(function: Decorated) -> Decorated:
     return function
 
 
+def all_option(function: Decorated) -> Decorated:
+    """--all in the place of the app: the function gets ALL_APPS."""
+    _add(function, AllOption(["--all"], is_flag=True, expose_value=False, help="For all apps; APP is left away then."))
+    return function
+
+
 def format_option(function: Decorated) -> Decorated:
     return click.option(
         "--format", "style", type=click.Choice(["text", "json"]), default="text", help="How to print it."

@@ -82,7 +82,7 @@ def test_keys_are_told_by_name_and_fingerprint_to_admins(operator: Caller, reade
     first, second, third = told(operator)
     assert first[:3] == ("keys:add", None, "ok")
     assert first[3].startswith("laptop as admin, SHA256:")
-    assert (second[2], second[3].split(":")[1]) == ("failed", " laptop is the last admin key")
+    assert (second[2], second[3].split(": ")[1]) == ("failed", "laptop is the last admin key")
     assert third[3] == "nobody: There is no key 'nobody'."
     assert told(reader) == []
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,10 @@ def line(
 
 def fresh() -> str:
     return line(ed25519.Ed25519PrivateKey.generate())
+
+
+def people(caller: Caller) -> dict[str, str]:
+    return {key["name"]: key["person"] for key in caller("keys", "--format", "json").json}
 
 
 def keys(caller: Caller) -> dict[str, str]:
@@ -131,7 +137,8 @@ def test_half_of_it_taken_is_a_conflict(operator: Caller) -> None:
     other_role = operator("keys:add", "laptop", "--role", "read", stdin=ED25519.encode())
     assert other_name == Answer(1, "", " !     That key is there already, as laptop (admin).\n")
     assert other_key.err.startswith(" !     There is another key named laptop: SHA256:")
-    assert other_role.err.startswith(" !     laptop is there already, as admin.")
+    assert other_role.err.startswith(" !     laptop is there already, as admin, a key of laptop.")
+    assert "keys:set laptop" in other_role.err
 
 
 def test_the_last_admin_stays(operator: Caller) -> None:
@@ -151,10 +158,76 @@ def test_the_list(operator: Caller) -> None:
     operator("keys:add", "laptop", stdin=ED25519.encode())
 
     heading, row = operator("keys").out.splitlines()
-    assert heading.split() == ["NAME", "ROLE", "FINGERPRINT", "USED", "ADDED"]
-    assert row.split()[:2] == ["laptop", "admin"]
-    assert row.split()[2].startswith("SHA256:")
-    assert row.split()[3:] == ["never", "just", "now"]
+    assert heading.split() == ["NAME", "PERSON", "ROLE", "FINGERPRINT", "USED", "ADDED"]
+    assert row.split()[:3] == ["laptop", "laptop", "admin"]
+    assert row.split()[3].startswith("SHA256:")
+    assert row.split()[4:] == ["never", "just", "now"]
+
+
+def test_the_list_says_when_and_from_where_a_key_was_used_last(operator: Caller) -> None:
+    operator("keys:add", "laptop", stdin=ED25519.encode())
+    with operator.platform.store.session():
+        Key.update(used_at=time.time() - 3601, used_from="192.0.2.7").execute()
+
+    assert "1h ago from 192.0.2.7" in operator("keys").out
+    assert operator("keys", "--format", "json").json[0]["used_from"] == "192.0.2.7"
+
+
+def test_a_key_is_a_persons(operator: Caller) -> None:
+    operator("keys:add", "laptop", "--person", "alice", stdin=ED25519.encode())
+    added = operator("keys:add", "desktop", "--person", "alice", "--role", "none", stdin=fresh().encode())
+
+    assert added.out.splitlines()[0].startswith("desktop of alice may log in as none: SHA256:")
+    assert added.out.splitlines()[1] == "To let it do something: gitpaas access:add APP alice --role read"
+    assert people(operator) == {"laptop": "alice", "desktop": "alice"}
+    assert operator("keys:add", "laptop", "--person", "bob", stdin=ED25519.encode()).code == 1
+    assert operator("keys:add", "x", "--person", "a b", stdin=fresh().encode()).code == 2
+
+
+def test_role_and_person_are_changed_without_removing(operator: Caller) -> None:
+    operator("keys:add", "one", stdin=fresh().encode())
+    operator("keys:add", "two", stdin=fresh().encode())
+
+    changed = operator("keys:set", "two", "--role", "read", "--person", "alice")
+    assert changed == Answer(0, "two is a key of alice and may log in as read.\n", "")
+    assert (keys(operator)["two"], people(operator)["two"]) == ("read", "alice")
+    assert operator("keys:set", "two").code == 2
+    assert operator("keys:set", "three", "--role", "read").code == 1
+
+
+def test_the_last_admin_stays_one(operator: Caller) -> None:
+    operator("keys:add", "one", stdin=fresh().encode())
+    operator("keys:add", "two", stdin=fresh().encode())
+
+    assert operator("keys:set", "one", "--role", "deploy").err.startswith(" !     one is the last admin key")
+    operator("keys:set", "two", "--role", "admin")
+    assert operator("keys:set", "one", "--role", "deploy").code == 0
+    assert keys(operator) == {"one": "deploy", "two": "admin"}
+
+
+@pytest.mark.parametrize("how", ["keys:remove", "keys:set --role read", "access:remove --all"])
+def test_of_two_admins_that_go_at_the_same_moment_one_stays(operator: Caller, how: str) -> None:
+    for name in ("one", "two"):
+        operator("keys:add", name, "--role", "admin", stdin=fresh().encode())
+        if how.startswith("access"):
+            operator("access:add", "--all", name, "--role", "admin")
+    if how.startswith("access"):
+        with operator.platform.store.session():
+            Key.update(role="none").execute()
+    command, *rest = how.split()
+    together, answers = threading.Barrier(2), []
+
+    def go(name: str) -> None:
+        together.wait()
+        answers.append(operator(command, name, *rest).code)
+
+    threads = [threading.Thread(target=go, args=(name,)) for name in ("one", "two")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(answers) == [0, 1]
 
 
 def test_what_is_stored_has_no_comment(operator: Caller) -> None:
