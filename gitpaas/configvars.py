@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from gitpaas.errors import BadConfig
 from gitpaas.platform import Platform
 from gitpaas.store import App, ConfigVar, Release
 from gitpaas.values import Secret
@@ -12,24 +13,40 @@ from gitpaas.values import Secret
 
 def current(platform: Platform, app: App) -> dict[str, Secret]:
     """Today's config vars by name."""
-    rows = ConfigVar.select().where(ConfigVar.app == app).order_by(ConfigVar.name)
-    return {row.name: Secret(platform.store.seal.open(row.value)) for row in rows}
+
+    def look() -> dict[str, Secret]:
+        rows = ConfigVar.select().where(ConfigVar.app == app).order_by(ConfigVar.name)
+        return {row.name: Secret(platform.store.seal.open(row.value)) for row in rows}
+
+    try:
+        return look()
+    except BadConfig:  # the key was changed between the rows and it
+        return look()
 
 
 def of_release(platform: Platform, release: Release) -> dict[str, Secret]:
     """Those that a release was made with."""
-    opened: dict[str, str] = json.loads(platform.store.seal.open(release.config))
-    return {name: Secret(value) for name, value in opened.items()}
+    try:
+        text = platform.store.seal.open(release.config)
+    except BadConfig:
+        row = Release.get_or_none(Release.id == release.id)
+        if row is None or row.config == release.config:
+            raise
+        text = platform.store.seal.open(row.config)  # the key was changed since this one was read
+    return {name: Secret(value) for name, value in json.loads(text).items()}
 
 
-def sealed(platform: Platform, app: App) -> str:
-    """Today's, as a release keeps them."""
-    return platform.store.seal.close(json.dumps(_revealed(current(platform, app))))
+def sealed(platform: Platform, app: App, source: Release | None = None) -> str:
+    """Today's, or those of `source`, as a release keeps them. Within the transaction that writes them."""
+    variables = current(platform, app) if source is None else of_release(platform, source)
+    return platform.store.seal.close(json.dumps(_revealed(variables)))
 
 
-def change(platform: Platform, app: App, changes: Mapping[str, str | None]) -> None:
-    """Set (a text) or unset (None) config vars, all or none of them."""
+def change(platform: Platform, app: App, changes: Mapping[str, str | None], *, replace: bool = False) -> None:
+    """Set (a text) or unset (None) config vars, all or none of them; with `replace`, unset all others too."""
     with platform.store.transaction():
+        if replace:
+            ConfigVar.delete().where(ConfigVar.app == app, ConfigVar.name.not_in(list(changes))).execute()
         for name, value in changes.items():
             ConfigVar.delete().where(ConfigVar.app == app, ConfigVar.name == name).execute()
             if value is not None:
@@ -38,8 +55,16 @@ def change(platform: Platform, app: App, changes: Mapping[str, str | None]) -> N
 
 def restore(platform: Platform, app: App, release: Release) -> None:
     """The app's config vars are those of this release again: a rollback goes back with both, code and config."""
-    then = _revealed(of_release(platform, release))
-    change(platform, app, {**dict.fromkeys(current(platform, app)), **then})
+    change(platform, app, _revealed(of_release(platform, release)), replace=True)
+
+
+def add(platform: Platform, app: App, defaults: Mapping[str, str]) -> list[str]:
+    """Set those that are not there yet; their names. What people set at the same moment stays theirs."""
+    with platform.store.transaction():
+        there = {row.name for row in ConfigVar.select(ConfigVar.name).where(ConfigVar.app == app)}
+        added = {name: value for name, value in defaults.items() if name not in there}
+        change(platform, app, added)
+    return sorted(added)
 
 
 def _revealed(variables: Mapping[str, Secret]) -> dict[str, str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from gitpaas import apps, configvars, holding, queue, releases, retention, rollout
-from gitpaas.errors import NotFound, UsageError
+from gitpaas.errors import BuildFailed, GitpaasError, NotFound, UsageError
 from gitpaas.output import Laps, Output
 from gitpaas.platform import Platform
 from gitpaas.store import App, Build, Formation, Release
@@ -28,6 +29,7 @@ def deploy(platform: Platform, build: Build, out: Output) -> Release:
                 releases.run_release_phase(platform, app, release, out)
             with laps.time("start"), rollout.change(platform, app) as app:
                 queue.advance(build, "starting")
+                releases.bring_up_to_date(platform, app, release)
                 rollout.roll_out(platform, app, release, out)
         queue.publish(platform, build, release)
     out.headline(f"{app.name} v{release.number} deployed in {laps}")
@@ -53,23 +55,32 @@ def rollback(platform: Platform, app: App, number: int | None, actor: Actor, out
 
 
 def set_config(
-    platform: Platform, app: App, changes: Mapping[str, str | None], actor: Actor, out: Output, *, restart: bool = True
+    platform: Platform,
+    app: App,
+    changes: Mapping[str, str | None],
+    actor: Actor,
+    out: Output,
+    *,
+    restart: bool = True,
+    replace: bool = False,
 ) -> Release | None:
-    """Set (a text) or unset (None) config vars. With a live release, that makes a new one and starts it."""
+    """Set (a text) or unset (None) config vars; with `replace`, unset all others too. With a live release, that makes
+    a new one and starts it. What was set stays set when that does not come up: it may be half of what is needed."""
     for name, value in changes.items():
         variable_name(name)
         variable_value(value or "")
-    configvars.change(platform, app, changes)
-    if not restart:
-        return None
     verb = "Unset" if all(value is None for value in changes.values()) else "Set"
     description = f"{verb} {', '.join(sorted(changes))}"[:200]
+    # The whole of it alone: two at once make two releases, each with its own change, and a rollback undoes neither.
     with rollout.change(platform, app) as app:
-        live = releases.live(app)
-        if live is None:
-            return None
-        release = releases.copy(platform, app, live, description, actor.name, with_config=False)
-        return go_live(platform, app, release, out)
+        with platform.store.transaction():
+            configvars.change(platform, app, changes, replace=replace)
+            live = releases.live(app)
+            if live is None or not restart:
+                return None
+            release = releases.copy(platform, app, live, description, actor.name, with_config=False)
+        with _what_stays_said(live, release, out):
+            return go_live(platform, app, release, out)
 
 
 def scale(platform: Platform, app: App, quantities: Mapping[str, int], actor: Actor, out: Output) -> None:
@@ -124,7 +135,7 @@ def maintenance(platform: Platform, app: App, *, on: bool) -> None:
 def go_live(platform: Platform, app: App, release: Release, out: Output) -> Release:
     """Roll out a release that needs no build, and say so. Within rollout.change()."""
     laps = Laps()
-    with releases.failed_unless_live(release), laps.time("start"):
+    with releases.failed_unless_live(release), laps.time("start"), _last_words(out):
         rollout.roll_out(platform, app, release, out)
     out.headline(f"{app.name} v{release.number} live in {laps}")
     return release
@@ -140,6 +151,27 @@ def live_notice(platform: Platform, name: str) -> str | None:
         f"{name} v{release.number} ({release.commit[:7]}) is live at {platform.config.url(name)}\n"
         f"To build it again: ssh paas ps:rebuild {name}"
     )
+
+
+@contextmanager
+def _what_stays_said(live: Release, release: Release, out: Output) -> Iterator[None]:
+    try:
+        yield
+    except GitpaasError:
+        out.warn(f"v{release.number} did not come up. v{live.number} stays live, with the config vars that it has.")
+        out.warn("What you changed stays changed: the next release has it.")
+        raise
+
+
+@contextmanager
+def _last_words(out: Output) -> Iterator[None]:
+    """What the app itself wrote before it did not come up."""
+    try:
+        yield
+    except BuildFailed as error:
+        for line in error.tail:
+            out.detail(line)
+        raise
 
 
 def _live(app: App) -> Release:

@@ -14,6 +14,7 @@ from gitpaas.output import amount
 from gitpaas.platform import Choice
 from gitpaas.router.command import find_binary
 from gitpaas.runtimes.host import HostRuntime
+from gitpaas.store import Seal
 
 if TYPE_CHECKING:
     from gitpaas.toolchain import ToolState
@@ -87,6 +88,12 @@ def _limits(config: Config) -> Iterator[Finding]:
         yield Finding("limits", "poor", sentence)
 
 
+def _keys(config: Config) -> Iterator[Finding]:
+    if Seal(config.secret_key).has_old_keys:
+        hint = "All is readable. To end it, and to be rid of the old key: gitpaas config:rekey"
+        yield Finding("key", "poor", "a change of the key of config vars was interrupted", hint)
+
+
 def _disk(config: Config) -> Iterator[Finding]:
     for disk in room.disks(_existing(config), images=platform.choose(config).name == "docker"):
         text = f"{amount(disk.free)} of {amount(disk.size)} free on the disk of {disk.path}"
@@ -155,5 +162,5 @@ def _existing(config: Config) -> Config:
 
 
 _Check = Callable[[Config], Iterator[Finding]]
-_ALWAYS: tuple[_Check, ...] = (_server, _programs, _limits, _disk)
+_ALWAYS: tuple[_Check, ...] = (_server, _programs, _limits, _disk, _keys)
 _WITH_DOCKER: tuple[_Check, ...] = (_engine, _tools, _buildkit)

@@ -44,19 +44,19 @@ def copy(platform: Platform, app: App, source: Release, description: str, by: st
             commit=source.commit,
             description=description,
             artifact=source.artifact,
-            config=source.config if with_config else configvars.sealed(platform, app),
+            config=configvars.sealed(platform, app, source if with_config else None),
             by=by,
         )
 
 
 def bring_up_to_date(platform: Platform, app: App, release: Release) -> None:
-    """Releases go live in the order of their numbers: one that was overtaken while it was built is numbered anew.
+    """What a build has made takes the config vars of the moment when it goes live: they may have changed meanwhile.
 
-    It takes today's config vars as well, since what overtook it may have been a change of them."""
-    if (app.release or 0) < release.number:
-        return
+    Releases go live in the order of their numbers, so one that was overtaken is numbered anew."""
     with platform.store.transaction():
-        release.number, release.config = _next_number(app), configvars.sealed(platform, app)
+        if (app.release or 0) >= release.number:
+            release.number = _next_number(app)
+        release.config = configvars.sealed(platform, app)
         release.save(only=[Release.number, Release.config])
 
 

@@ -34,7 +34,6 @@ def change(platform: Platform, app: App) -> Iterator[App]:
 
 def roll_out(platform: Platform, app: App, release: Release, out: Output) -> None:
     """Make `release` the live one. Unhealthy, with what ran before running again, when web does not come up."""
-    releases.bring_up_to_date(platform, app, release)
     change = _change(platform, app, release, lambda instance: instance.release == release.number, out)
     with rolling.brought_up(platform, change, out) as fresh:
         releases.make_live(platform, app, release)

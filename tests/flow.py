@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -179,6 +180,25 @@ def with_images(flow: Flow) -> Images:
     flow.platform.__dict__["builders"] = (made.dockerfile, made.railpack, *before.builders)
     flow.reconciler = Reconciler(flow.platform, lambda app, text: flow.told.append(text))
     return made
+
+
+@contextmanager
+def meanwhile(flow: Flow, work: Callable[[Flow], object]) -> Iterator[None]:
+    """`work` in a thread of its own, as the server runs commands; what it raises is raised at the end."""
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            with flow.platform.store.session():
+                work(flow)
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    yield
+    thread.join(30)
+    assert not raised, raised
 
 
 @contextmanager

@@ -75,6 +75,23 @@ def unset(call: Call, app: str, names: Sequence[str], no_restart: bool) -> None:
     _change(call, found, dict.fromkeys(names), restart=not no_restart)
 
 
+@command("config:rekey", role="admin", changes=True)
+def rekey(call: Call) -> None:
+    """Make a new key for the config vars of all apps, and seal them anew. The old key opens none of them any more."""
+    from gitpaas.rekey import rekey as close_again
+
+    done = close_again(call.platform)
+    call.note(f"{done.values} config vars, {done.releases} releases")
+    call.say(
+        f"{done.values} config vars and those of {done.releases} releases have a new key: {call.config.secret_key}"
+    )
+    call.say("A backup of before needs the key that is in it.")
+    if not done.tidy:
+        call.say(
+            "The database was busy, so texts that the old key opens are still in its files. Do it once more, later."
+        )
+
+
 def _change(call: Call, app: App, changes: dict[str, str | None], *, restart: bool) -> None:
     from gitpaas import deploy
 
@@ -98,4 +115,4 @@ def _pair(text: str) -> tuple[str, str]:
     return variable_name(name), value
 
 
-COMMANDS = (listing, get, set_, unset)
+COMMANDS = (listing, get, set_, unset, rekey)

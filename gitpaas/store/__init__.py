@@ -68,6 +68,27 @@ class Store:
         with self.session(), _in_words(), self._database.atomic("IMMEDIATE"):
             yield
 
+    @contextmanager
+    def lasting_transaction(self) -> Iterator[None]:
+        """One that a power cut does not undo once it has ended, as it may undo the last ordinary ones."""
+        with self.session():
+            self._database.execute_sql("PRAGMA synchronous = full")
+            try:
+                with self.transaction():
+                    yield
+            finally:
+                self._database.execute_sql("PRAGMA synchronous = normal")
+
+    def tidy(self) -> bool:
+        """Leave nothing of what was deleted or overwritten in the files. False when others let no one do that now."""
+        try:
+            with self.session(), _in_words():
+                self._database.execute_sql("VACUUM")
+                busy, *_ = self._database.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except StoreFailed:
+            return False
+        return not busy
+
     def close(self) -> None:
         if not self._database.is_closed():
             self._database.close()

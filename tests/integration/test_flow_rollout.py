@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import flow as flows
 import pytest
-from flow import ALICE, MAIN, WEB, WORKER, Flow, Lines
+from flow import ALICE, MAIN, WEB, WORKER, Flow, Lines, meanwhile
 from instances import until
 
 from gitpaas import apps, configvars, deploy, releases
@@ -19,25 +16,6 @@ from gitpaas.router.caddy import CaddyRouter
 from gitpaas.store import App, Release
 
 SLOW = "import time; time.sleep(1.5)"  # before it listens
-
-
-@contextmanager
-def meanwhile(flow: Flow, work: Callable[[Flow], object]) -> Iterator[None]:
-    """`work` in a thread of its own, as the server runs commands; what it raises is raised at the end."""
-    raised: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            with flow.platform.store.session():
-                work(flow)
-        except BaseException as error:
-            raised.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    yield
-    thread.join(30)
-    assert not raised, raised
 
 
 def starting(flow: Flow, label: str) -> bool:

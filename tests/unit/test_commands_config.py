@@ -9,7 +9,8 @@ import pytest
 from callers import Answer, Caller
 
 from gitpaas import deploy
-from gitpaas.store import App, Release
+from gitpaas.config import Config
+from gitpaas.store import App, Release, Store
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +78,25 @@ def test_without_the_app(deployer: Caller) -> None:
 
 def test_an_empty_list_says_how_to_fill_it(reader: Caller) -> None:
     assert "config:set hello NAME=VALUE" in reader("config", "hello").out
+
+
+def test_a_new_key(admin: Caller, deployer: Caller, config: Config) -> None:
+    deployer("config:set", "hello", "TOKEN=s3cret")
+    before = config.secret_key.read_bytes()
+
+    assert deployer("config:rekey").code == 3
+    assert config.secret_key.read_bytes() == before
+    answer = admin("config:rekey")
+
+    assert answer.out.startswith(f"1 config vars and those of 0 releases have a new key: {config.secret_key}\n")
+    assert config.secret_key.read_bytes() != before
+    assert deployer("config:get", "hello", "TOKEN").out == "s3cret\n"
+
+
+def test_a_new_key_while_the_database_is_busy(admin: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Store, "tidy", lambda _: False)
+
+    assert "Do it once more" in admin("config:rekey").out
 
 
 def test_with_a_release_the_change_goes_live(deployer: Caller, monkeypatch: pytest.MonkeyPatch) -> None:

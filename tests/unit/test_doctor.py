@@ -55,6 +55,14 @@ def test_what_is_needed_and_missing_fails_it(admin: Caller, monkeypatch: pytest.
     assert admin("doctor", "--format", "json").code == 1
 
 
+def test_a_change_of_keys_that_was_interrupted(config: Config, operator: Caller) -> None:
+    operator.platform.store.seal.close("text")
+    assert found(config, "key") == []
+
+    operator.platform.store.seal.add_key()
+    assert found(config, "key") == [("poor", "a change of the key of config vars was interrupted")]
+
+
 def test_a_runtime_that_would_be_another_today(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = load({"GITPAAS_HOME": str(tmp_path), "PATH": ""})
     config.chosen_runtime.write_text("host\nNo Docker Engine answered.\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ import pytest
 
 from gitpaas import store
 from gitpaas.errors import BadConfig, StoreFailed
-from gitpaas.store import App, ConfigVar, Seal, Store, models
+from gitpaas.store import App, ConfigVar, Store, models
 from gitpaas.store.migrations import STEPS
 
 
@@ -103,20 +102,6 @@ def test_secrets_are_not_readable_in_the_file(opened: Store, tmp_path: Path) -> 
     assert (tmp_path / "secret.key").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_foreign_key_file_is_told(tmp_path: Path) -> None:
-    token = Seal(tmp_path / "one.key").close("value")
-    assert Seal(tmp_path / "one.key").open(token) == "value"
-    with pytest.raises(BadConfig, match=r"two\.key"):
-        Seal(tmp_path / "two.key").open(token)
-
-
-def test_a_digest_is_the_same_for_the_same_text_and_key_and_says_nothing_else(tmp_path: Path) -> None:
-    ours, again, other = (Seal(tmp_path / name) for name in ("one.key", "one.key", "two.key"))
-    assert ours.digest("text") == again.digest("text")
-    assert len({ours.digest("text"), ours.digest("text "), other.digest("text")}) == 3
-    assert ours.digest("text") != hashlib.sha256(b"text").hexdigest()
-
-
 class _Plain:
     """The one method of a peewee database that a migration uses, on the standard library's driver."""
 
@@ -137,16 +122,3 @@ def test_disk_that_is_full_is_said_in_words(opened: Store) -> None:
     with pytest.raises(StoreFailed, match="full"), opened.session():
         models.database.execute_sql("PRAGMA max_page_count = 1")
         App.create(name="a" * 60, created_by="b" * 100_000)
-
-
-def test_key_that_two_make_at_once_is_one_and_whole(tmp_path: Path) -> None:
-    seals = [Seal(tmp_path / "key") for _ in range(8)]
-    tokens: list[str] = []
-    threads = [threading.Thread(target=lambda seal=seal: tokens.append(seal.close("text"))) for seal in seals]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert {Seal(tmp_path / "key").open(token) for token in tokens} == {"text"}
-    assert len(tokens) == 8
-    assert [path.name for path in tmp_path.iterdir()] == ["key"]

@@ -1,0 +1,143 @@
+"""Changes of config vars beside each other, a deploy and a rollback: which release has them, and that none is lost."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+from flow import ALICE, BOB, Flow, meanwhile
+from instances import until
+
+from gitpaas import configvars, deploy, releases
+from gitpaas.errors import Unhealthy
+from gitpaas.store import Release
+
+SLOW = "import time; time.sleep(1.5)"  # before it listens
+AT_ONCE = 6
+
+
+def current(flow: Flow) -> dict[str, str]:
+    return {name: value.reveal() for name, value in configvars.current(flow.platform, flow.app).items()}
+
+
+def of(flow: Flow, release: Release) -> dict[str, str]:
+    return {name: value.reveal() for name, value in configvars.of_release(flow.platform, release).items()}
+
+
+def set_(flow: Flow, restart: bool = True, **changes: str | None) -> Release | None:
+    return deploy.set_config(flow.platform, flow.app, changes, ALICE, flow.out, restart=restart)
+
+
+Meantime = Callable[[Callable[[], object]], None]
+
+
+@pytest.fixture
+def in_release_phase(monkeypatch: pytest.MonkeyPatch) -> Meantime:
+    """Something that happens while a deploy has made its release, and not yet begun to start it."""
+    return lambda work: monkeypatch.setattr(releases, "run_release_phase", lambda *_: work())
+
+
+def all_at_once(flow: Flow, changes: list[dict[str, str]]) -> None:
+    """Each by somebody else."""
+    begin, raised = threading.Barrier(len(changes)), []
+
+    def run(change: dict[str, str]) -> None:
+        try:
+            with flow.platform.store.session():
+                begin.wait()
+                set_(flow, **change)
+        except BaseException as error:
+            raised.append(error)
+
+    threads = [threading.Thread(target=run, args=(change,)) for change in changes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(100)
+    assert not raised, raised
+
+
+def test_many_changes_at_once_are_all_kept_each_in_a_release_of_its_own(flow: Flow) -> None:
+    flow.deploy()
+    all_at_once(flow, [{f"VAR{number}": str(number)} for number in range(AT_ONCE)])
+
+    assert current(flow) == {f"VAR{number}": str(number) for number in range(AT_ONCE)}
+    assert of(flow, flow.live) == current(flow)
+    made = list(Release.select().order_by(Release.number))
+    assert [len(of(flow, release)) for release in made] == list(range(AT_ONCE + 1))
+    assert {release.status for release in made} == {"live"}
+    for before, after in pairwise(made):
+        new = of(flow, after).keys() - of(flow, before).keys()
+        assert after.description == f"Set {new.pop()}"
+
+
+def test_of_many_changes_of_one_name_the_last_release_is_what_is_kept(flow: Flow) -> None:
+    flow.deploy()
+    all_at_once(flow, [{"TEXT": str(number)} for number in range(AT_ONCE)])
+
+    assert flow.live.number == AT_ONCE + 1
+    assert of(flow, flow.live) == current(flow)
+    assert {of(flow, flow.release(number))["TEXT"] for number in range(2, AT_ONCE + 2)} == set(map(str, range(AT_ONCE)))
+
+
+def test_a_change_during_a_rollback_is_kept(flow: Flow) -> None:
+    flow.deploy(first_py=SLOW)
+    set_(flow, TEXT="new")
+    with meanwhile(flow, lambda f: deploy.rollback(f.platform, f.app, 1, BOB, f.out)):
+        until(lambda: "web.1 v3" in flow.labels())
+        set_(flow, AFTER="1")
+        set_(flow, restart=False, LATER="1")
+
+    assert of(flow, flow.live) == {"AFTER": "1"}
+    assert current(flow) == {"AFTER": "1", "LATER": "1"}
+
+
+def test_a_change_during_the_first_deploy_is_in_what_it_makes(flow: Flow, in_release_phase: Meantime) -> None:
+    in_release_phase(lambda: set_(flow, TEXT="new"))
+    flow.deploy()
+
+    assert (flow.live.number, of(flow, flow.live)) == (1, {"TEXT": "new"})
+
+
+def test_a_change_for_later_is_in_what_a_deploy_under_way_makes(flow: Flow, in_release_phase: Meantime) -> None:
+    flow.deploy()
+    in_release_phase(lambda: set_(flow, restart=False, TEXT="new"))
+    flow.deploy(first_py="# changed")
+
+    assert (flow.live.number, of(flow, flow.live)) == (2, {"TEXT": "new"})
+
+
+def test_a_change_with_which_the_app_does_not_come_up(flow: Flow) -> None:
+    # given an app that wants one of its config vars to be right
+    set_(flow, MODE="good")
+    flow.deploy(first_py='import os; assert os.environ["MODE"] == "good", "MODE is bad"')
+    # when it is made wrong
+    with pytest.raises(Unhealthy, match="exited with 1"):
+        set_(flow, MODE="bad", TEXT="new")
+    # then what served serves, the change is kept, and the app's own words and what stays are told
+    assert (flow.live.number, of(flow, flow.live), flow.routed_releases()) == (1, {"MODE": "good"}, {1})
+    assert current(flow) == {"MODE": "bad", "TEXT": "new"}
+    assert flow.release(2).status == "failed"
+    assert "MODE is bad" in flow.lines.text
+    assert "v2 did not come up. v1 stays live, with the config vars that it has." in flow.lines.text
+    # and the other half brings all of it live
+    set_(flow, MODE="good")
+    assert (flow.live.number, of(flow, flow.live)) == (3, {"MODE": "good", "TEXT": "new"})
+
+
+def test_all_others_go_with_the_same_change(flow: Flow) -> None:
+    set_(flow, A="1", B="2")
+    flow.deploy()
+
+    deploy.set_config(flow.platform, flow.app, {"B": "3"}, ALICE, flow.out, replace=True)
+
+    assert current(flow) == of(flow, flow.live) == {"B": "3"}
+
+
+def test_defaults_never_take_the_place_of_what_people_set(flow: Flow) -> None:
+    set_(flow, A="mine")
+
+    assert configvars.add(flow.platform, flow.app, {"A": "default", "B": "default"}) == ["B"]
+    assert current(flow) == {"A": "mine", "B": "default"}
