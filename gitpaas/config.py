@@ -79,7 +79,8 @@ def _runtime(text: str) -> str:
     return text
 
 
-def _cpus(text: str) -> float | None:
+def cpus(text: str) -> float | None:
+    """2 of "2", 0.5 of "0.5"; None of an empty text."""
     if not text.strip():
         return None
     if not re.fullmatch(r"\d{1,4}(\.\d{1,3})?", text.strip()) or not float(text):
@@ -146,10 +147,10 @@ class Config:
     instance_memory: int = _doc("512m", "Memory of one instance.", parse=size)
     instance_processes: int = _doc(256, "Processes and threads of one instance.")
     instance_files: int = _doc(8192, "Open files of one process of an instance.")
-    instance_cpus: float | None = _doc("", "CPUs one instance may use, such as 0.5; unlimited when empty.", parse=_cpus)
+    instance_cpus: float | None = _doc("", "CPUs one instance may use, such as 0.5; unlimited when empty.", parse=cpus)
     build_memory: int = _doc("2g", "Memory of one build.", parse=size)
     build_cpus: float | None = _doc(
-        "", "CPUs that BuildKit may use for all builds together; unlimited when empty.", parse=_cpus
+        "", "CPUs that BuildKit may use for all builds together; unlimited when empty.", parse=cpus
     )
     build_cache: int = _doc("10g", "Disk that BuildKit's cache may take.", parse=size)
     min_free_disk: int = _doc("1g", "Free disk without which no build starts.", parse=size)

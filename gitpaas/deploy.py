@@ -105,8 +105,9 @@ def restart(platform: Platform, app: App, out: Output, name: str | None = None) 
     """Fresh instances of the live release (of one process type, or a single one); the old ones serve until the new
     answer."""
     with rollout.change(platform, app) as app:
-        holding.require_running(app, releases.formation(platform, app), name)
-        rollout.renew(platform, app, _live(app), out, name)
+        formation = releases.formation(platform, app)
+        holding.require_running(app, formation, name)
+        rollout.renew(platform, app, _live(app), out, holding.copies(app, formation, name) if name else None)
 
 
 def stop(platform: Platform, app: App, out: Output, name: str | None = None) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 
-from gitpaas import apps, configvars, holding, options
+from gitpaas import apps, configvars, holding, options, resources
 from gitpaas.errors import BuildFailed, CommandFailed, NotFound
 from gitpaas.output import Output
 from gitpaas.platform import Platform
@@ -242,7 +242,7 @@ def one_off_spec(
         artifact=made,
         env=configvars.of_release(platform, release),
         uid=owner(platform, release),
-        limits=apps.limits(platform.config),
+        limits=resources.limits(platform.config, app, process),
         listens=False,
         volumes=tuple(VolumeMount(row.name, row.target) for row in Volume.select().where(Volume.app == app)),
         options=options.of_instances(app),

@@ -175,12 +175,12 @@ def _taking_away(platform: Platform, app: App, instances: Sequence[Instance]) ->
 
 def _bring_back(platform: Platform, change: Change, out: Output) -> None:
     """All of the live release again, in batches too; what is not of it goes. What fails here is left to reconcile."""
-    live = releases.live(App.get_by_id(change.app.id))
+    app = App.get_by_id(change.app.id)  # as it is kept: the change may have been to be of the app itself
+    live = releases.live(app)
     if live is None:
         return
-    formation = releases.formation_of(change.app, releases.artifact(live))
-    wanted = {"web": holding.wanted(change.app, formation).get("web", ())}
-    back = Change(change.app, live, wanted, lambda instance: instance.release == live.number)
+    wanted = {"web": holding.wanted(app, releases.formation_of(app, releases.artifact(live))).get("web", ())}
+    back = Change(app, live, wanted, lambda instance: instance.release == live.number)
     out.step(f"Bringing v{live.number} back")
     try:
         with brought_up(platform, back, out, or_back=False) as whole, locks.held(_live_lock(platform, change)):

@@ -47,14 +47,24 @@ def roll_out(platform: Platform, app: App, release: Release, out: Output) -> Non
     wake(platform.config)
 
 
-def renew(platform: Platform, app: App, release: Release, out: Output, name: str | None) -> None:
-    """Fresh instances of the live release in place of the running ones: all, or those that `name` means."""
+def renew(
+    platform: Platform,
+    app: App,
+    release: Release,
+    out: Output,
+    about: Copies | None = None,
+    keep: Callable[[], None] = lambda: None,
+) -> None:
+    """Fresh instances of the live release in place of the running ones: all, or those that this is `about`.
+
+    What they were started with is kept (`keep`) once web answers: who fails before that has changed nothing."""
     before = {instance.id for instance in platform.runtime.running(app.name)}
-    change = _change(platform, app, release, lambda instance: instance.id not in before, out, only=name)
+    change = _change(platform, app, release, lambda instance: instance.id not in before, out, about)
     with (
         rolling.brought_up(platform, change, out) as fresh,
         locks.held(platform.config.live_lock(app.name)),
     ):
+        keep()
         if "web" in change.wanted:
             rolling.point(platform, app, [*fresh, *rolling.staying(platform, change)])
     rolling.swap_others(platform, change, out)
@@ -103,16 +113,15 @@ def _change(
     release: Release,
     is_new: Callable[[Instance], bool],
     out: Output,
-    only: str | None = None,
+    about: Copies | None = None,
 ) -> Change:
-    """Everything that the formation wants, or of that what `only` means."""
+    """Everything that the formation wants, or of that what it is `about`."""
     wanted = _wanted(app, release)
     require_capacity(platform, len(wanted.get("web", ())))
-    if only is None:
+    if about is None:
         _tell_held(app, wanted, out)
         return Change(app, release, wanted, is_new)
-    meant = holding.copies(app, releases.formation_of(app, releases.artifact(release)), only)
-    chosen = {process: [n for n in wanted[process] if n in numbers] for process, numbers in meant.items()}
+    chosen = {process: [n for n in wanted.get(process, ()) if n in numbers] for process, numbers in about.items()}
     return Change(app, release, chosen, is_new)
 
 
