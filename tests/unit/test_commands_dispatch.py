@@ -22,7 +22,7 @@ SECRET_FREE = {
 ADMINS_ONLY = {
     "apps:destroy", "storage:destroy", "keys", "keys:add", "keys:set", "keys:remove", "access:add", "access:remove",
     "toolchain", "toolchain:check",
-    "registry", "registry:login", "registry:logout", "doctor", "disk:prune",
+    "registry", "registry:login", "registry:logout", "doctor", "disk:prune", "config:rekey",
 }  # fmt: skip
 
 
@@ -64,7 +64,7 @@ def test_whatever_lists_or_shows_speaks_json(one: Command) -> None:
     changes_things = {
         "create", "destroy", "set", "unset", "add", "remove", "restart", "scale", "stop", "start", "rebuild", "on",
         "off", "cancel", "rollback", "mount", "unmount", "login", "logout", "init", "serve", "service", "receive",
-        "install", "run", "detached", "enter", "limit",
+        "install", "run", "detached", "enter", "limit", "rekey",
     }  # fmt: skip
 
     assert speaks is (str(one.name).rpartition(":")[2] not in changes_things)
