@@ -6,21 +6,25 @@ import json
 import os
 from dataclasses import replace
 
-from gitpaas import appjson, apps, choosing, configvars, options, queue, releases, shell, source
+from gitpaas import appjson, apps, choosing, configvars, options, releases, reuse, shell, source
 from gitpaas.appjson import AppJson
 from gitpaas.artifacts.room import require_room
 from gitpaas.config import git_environment
 from gitpaas.errors import BuildFailed
 from gitpaas.output import Output
 from gitpaas.platform import Platform
-from gitpaas.store import App, Build
-from gitpaas.values import Artifact, BuildRequest, Env, Limits
+from gitpaas.store import App, Build, Release
+from gitpaas.values import Artifact, BuildRequest, Limits
+
+
+def new_release(platform: Platform, app: App, build: Build, out: Output) -> Release:
+    """A pending release of what build_artifact() makes."""
+    return releases.create(platform, app, build_artifact(platform, app, build, out), build)
 
 
 def build_artifact(platform: Platform, app: App, build: Build, out: Output) -> Artifact:
     """The commit's tree, or the directory of it that is the app, as a builder makes it."""
     require_room(platform.config, images="image" in platform.artifacts)
-    queue.advance(build, "building")
     request = _request(platform, app, build)
     repository = platform.config.repository(app.name)
     git_env = {**platform.config.build_environment(), "PATH": git_environment()["PATH"]}
@@ -28,7 +32,8 @@ def build_artifact(platform: Platform, app: App, build: Build, out: Output) -> A
     manifest = appjson.read(request.tree)
     if app.release is None:
         _take_up_config(platform, app, manifest, out)
-        request = replace(request, env=_environment(platform, app))
+        request = replace(request, env=reuse.environment(platform, app, build))
+    build.inputs = reuse.inputs(platform, app, build, request.env)
     apps.hand_over(request.tree, request.uid)
     builder, detection = choosing.choose(platform, request)
     build.builder, build.label = builder.name, detection.label if detection else ""
@@ -38,7 +43,7 @@ def build_artifact(platform: Platform, app: App, build: Build, out: Output) -> A
     build.label, build.details = artifact.label, json.dumps(dict(artifact.details))
     if artifact.kind != "slug":
         shell.remove(request.tree)  # all that the app needs is in the image
-    return replace(artifact, health=manifest.health, formation=manifest.formation)
+    return replace(artifact, health=manifest.health, formation=manifest.formation, scripts=manifest.scripts)
 
 
 def _take_up_config(platform: Platform, app: App, manifest: AppJson, out: Output) -> None:
@@ -56,10 +61,6 @@ def _take_up_config(platform: Platform, app: App, manifest: AppJson, out: Output
         out.step(f"Config vars from app.json: {', '.join(sorted(defaults))}")
 
 
-def _environment(platform: Platform, app: App) -> Env:
-    return {**platform.config.build_environment(), **configvars.current(platform, app)}
-
-
 def _request(platform: Platform, app: App, build: Build) -> BuildRequest:
     """Empty directories for the build, owned by the app's user, and all it may know."""
     config, user = platform.config, apps.uid(platform.config, app)
@@ -74,7 +75,7 @@ def _request(platform: Platform, app: App, build: Build) -> BuildRequest:
         commit=build.commit,
         tree=tree,
         cache=cache,
-        env=_environment(platform, app),
+        env=reuse.environment(platform, app, build),
         uid=user,
         timeout=config.build_timeout,
         limits=Limits(memory=config.build_memory),

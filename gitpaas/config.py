@@ -261,6 +261,10 @@ class Config:
     def build_log(self, app: str, build: int) -> Path:
         return self.logs(app) / "builds" / f"{build}.log"
 
+    def release_log(self, app: str, release: int) -> Path:
+        """What a release's own commands printed; by the id of its row, for its number may change until it is live."""
+        return self.logs(app) / "releases" / f"{release}.log"
+
     @property
     def tickets_lock(self) -> Path:
         """Held while a build's row and its lock appear, and by who must not see one without the other."""
@@ -277,6 +281,10 @@ class Config:
     def rollout_lock(self, app: str) -> Path:
         """Held from before a change of what runs is decided until it is done: one at a time for each app."""
         return self.locks / "rollout" / app
+
+    def artifacts_lock(self, app: str) -> Path:
+        """Held while an app's artifacts are removed, and while one that may be next is taken into use again."""
+        return self.locks / "artifacts" / app
 
     def live_lock(self, app: str) -> Path:
         """Held for the moments in which an app's route and live release change. Taken after rollout_lock."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from gitpaas import apps, configvars, holding, queue, releases, retention, rollout
-from gitpaas.errors import BuildFailed, GitpaasError, NotFound, UsageError
+from gitpaas import apps, configvars, holding, phases, queue, releases, retention, reuse, rollout
+from gitpaas.errors import BuildFailed, GitpaasError, NotFound, NotKept, UsageError
 from gitpaas.output import Laps, Output
 from gitpaas.platform import Platform
 from gitpaas.store import App, Build, Formation, Release
@@ -21,16 +21,19 @@ def deploy(platform: Platform, build: Build, out: Output) -> Release:
     with queue.turn(platform, build, out) as app, retention.removed_unless_live(platform, app, build):
         queue.check_base(platform, build)
         with laps.time("build"):
-            artifact = building.build_artifact(platform, app, build, out)
-        release = releases.create(platform, app, artifact, f"Deploy {build.commit[:7]}", build.by, build)
+            queue.advance(build, "building")
+            release = reuse.known_release(platform, app, build, out) or building.new_release(platform, app, build, out)
         with releases.failed_unless_live(release):
             with laps.time("release"):
                 queue.advance(build, "releasing")
-                releases.run_release_phase(platform, app, release, out)
+                phases.prepare(platform, app, release, out)
             with laps.time("start"), rollout.change(platform, app) as app:
                 queue.advance(build, "starting")
                 releases.bring_up_to_date(platform, app, release)
                 rollout.roll_out(platform, app, release, out)
+        with laps.time("postdeploy"):
+            queue.advance(build, "finishing")
+            phases.follow_up(platform, app, release, out)
         queue.publish(platform, build, release)
     out.headline(f"{app.name} v{release.number} deployed in {laps}")
     out.detail(rollout.outcome(platform, release))
@@ -39,19 +42,18 @@ def deploy(platform: Platform, build: Build, out: Output) -> Release:
 
 
 def rollback(platform: Platform, app: App, number: int | None, actor: Actor, out: Output) -> Release:
-    """A new release that copies an older one: its artifact and its config vars, without a build."""
+    """A new release that copies an older one: its artifact and its config vars, without a build. NotKept when it takes
+    one, as receive.rebuild() does it."""
     with rollout.change(platform, app) as app:
         older = releases.find(app, number) if number else releases.before(app)
         if older.status != "live":
             raise UsageError(f"v{older.number} never went live.", f"Choose another: ssh paas releases {app.name}")
         if not releases.is_kept(platform, older):
-            kind, hint = releases.artifact(older).kind, f"Push its commit again: {older.commit[:12]}"
-            raise NotFound(f"The {kind} of v{older.number} is no longer kept here.", hint)
-        release = releases.copy(platform, app, older, f"Rollback to v{older.number}", actor.name, with_config=True)
+            kind, hint = releases.artifact(older).kind, f"Build it again: ssh paas rollback {app.name} v{older.number}"
+            raise NotKept(f"The {kind} of v{older.number} is no longer kept here.", hint, release=older.number)
+        release = releases.bring_back(platform, app, older, actor)
         out.step(f"{release.description} ({older.commit[:7]})")
-        go_live(platform, app, release, out)
-        configvars.restore(platform, app, release)
-        return release
+        return go_live(platform, app, release, out)
 
 
 def set_config(
@@ -78,7 +80,7 @@ def set_config(
             live = releases.live(app)
             if live is None or not restart:
                 return None
-            release = releases.copy(platform, app, live, description, actor.name, with_config=False)
+            release = releases.copy(platform, app, live, description, actor)
         with _what_stays_said(live, release, out):
             return go_live(platform, app, release, out)
 

@@ -30,6 +30,14 @@ class NotFound(GitpaasError):
     """No app, key, build or release of that name."""
 
 
+class NotKept(NotFound):
+    """What a release ran is not there any more. It can be built again: `release` is its number."""
+
+    def __init__(self, message: str, hint: str | None = None, *, release: int) -> None:
+        super().__init__(message, hint)
+        self.release = release
+
+
 class Conflict(GitpaasError):
     """Somebody else got there first: a name or a port taken, a ref moved, a second server."""
 

@@ -19,10 +19,12 @@ def environment(
     deferred: bool = False,
     atomic: bool = False,
     options: Sequence[str] = (),
+    restores: int | None = None,
 ) -> dict[str, str]:
     """What the hook sees: the settings, who pushes, git's push options (githooks(5)), and nothing else of ours.
 
-    `deferred`: the deploy branch has not moved yet, the deploy moves it; with `atomic` no ref has."""
+    `deferred`: the deploy branch has not moved yet, the deploy moves it; with `atomic` no ref has.
+    `restores`: the number of the release that is built again."""
     ours = {name: value for name, value in config.environ.items() if name.startswith("GITPAAS_")}
     passed = {name: config.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TZ") if name in config.environ}
     env = {
@@ -44,6 +46,8 @@ def environment(
         env["GITPAAS_DEFERRED"] = "1"
     if atomic:
         env["GITPAAS_ATOMIC"] = "1"
+    if restores is not None:
+        env["GITPAAS_RESTORES"] = str(restores)
     return env
 
 

@@ -43,6 +43,11 @@ def have(cache: Path, name: str) -> Path | None:
     return layer
 
 
+def is_whole(path: Path) -> bool:
+    """Whether a directory is there, and complete where it is a layer."""
+    return path.exists() and (path.parent.name != "layers" or path.with_name(f"{path.name}.complete").exists())
+
+
 def install(lock: Path, cache: Path, name: str, make: Callable[[Path], Path], fill: Callable[[Path], None]) -> Path:
     """Make the layer: `make` creates the directory, `fill` installs into it. Whatever was left half-done goes first."""
     layer, marker = _paths(cache, name)

@@ -25,6 +25,10 @@ class Output:
         self._sinks = list(sinks)
         self._lock = threading.Lock()
 
+    def with_sink(self, sink: Sink) -> Output:
+        """One that writes to `sink` too, for the time of a step."""
+        return Output(*self._sinks, sink)
+
     def step(self, text: str) -> None:
         self.raw(f"-----> {text}\n")
 

@@ -48,6 +48,13 @@ class Platform:
 
         return tuple(one.load(self.config) for one in BUILDERS if one.kind in self.artifacts)
 
+    @cached_property
+    def builder_versions(self) -> Mapping[str, str]:
+        """Of those builders, by name and in their order, without loading them."""
+        from gitpaas.builders import BUILDERS
+
+        return {one.name: one.version() for one in BUILDERS if one.kind in self.artifacts}
+
 
 @dataclass(frozen=True)
 class Choice:

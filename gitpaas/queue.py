@@ -26,13 +26,25 @@ from gitpaas.store import App, Build, Release
 from gitpaas.values import Actor
 
 _POLL = 0.1  # seconds
-_LEARNT = (Build.builder, Build.label, Build.details)  # about the tree, on the way
+_LEARNT = (Build.builder, Build.label, Build.details, Build.inputs)  # about the tree, on the way
 _KILLED = "The process that ran this build was killed."
 
 
 @contextmanager
-def ticket(platform: Platform, app: App, commit: str, moves: Sequence[Move], actor: Actor) -> Iterator[Build]:
-    """A place in the app's queue, kept for the body. `moves[0]` is the deploy branch's."""
+def ticket(
+    platform: Platform,
+    app: App,
+    commit: str,
+    moves: Sequence[Move],
+    actor: Actor,
+    *,
+    previous: str | None = None,
+    restores: int | None = None,
+) -> Iterator[Build]:
+    """A place in the app's queue, kept for the body. `moves[0]` is the deploy branch's, if it has not moved already.
+
+    `previous`: what the branch was at, `commit` itself when that is built again; else it is `moves[0].old`.
+    `restores`: the number of the release that is brought back."""
     path = platform.config.repository(app.name)
     with ExitStack() as stack:
         # Row and lock appear together for whoever looks: a row without its lock means a killed process.
@@ -42,8 +54,9 @@ def ticket(platform: Platform, app: App, commit: str, moves: Sequence[Move], act
                 commit=commit,
                 subject=repository.commit(path, commit).subject,
                 ref=moves[0].ref if moves else "",
-                previous=moves[0].old if moves else commit,
+                previous=previous or (moves[0].old if moves else commit),
                 moves=json.dumps([[move.ref, move.old, move.new] for move in moves]),
+                restores=restores,
                 by=actor.name,
                 key=actor.key,
                 address=actor.address,
@@ -204,7 +217,9 @@ def _give_way(platform: Platform, build: Build) -> None:
     """A newer push that contains this commit, or that the same person made, makes this build superfluous."""
     path = platform.config.repository(build.app.name)
     for other in unfinished(build.app):
-        if other.id <= build.id or other.ref != build.ref or not is_alive(platform, other):
+        if other.id <= build.id or (other.ref, other.restores) != (build.ref, build.restores):
+            continue
+        if not is_alive(platform, other):
             continue
         if other.by == build.by or _contains(path, other.commit, build.commit):
             raise Superseded(f"Superseded by build {other.id} ({other.commit[:7]} by {other.by}).", step="queue")

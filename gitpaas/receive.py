@@ -38,13 +38,15 @@ _FAILED = {"start": "Start failed: ", "release phase": "", "queue": ""}  # by st
 
 @dataclass(frozen=True)
 class Push:
-    """One push as the hook sees it. `deferred`: the deploy branch has not moved; with `atomic`, no ref has."""
+    """One push as the hook sees it. `deferred`: the deploy branch has not moved; with `atomic`, no ref has.
+    `restores`: it is no push, but a release of this number is to be built again and brought back."""
 
     app: str
     moves: tuple[Move, ...]
     actor: Actor
     deferred: bool = False
     atomic: bool = False
+    restores: int | None = None
 
 
 def receive(platform: Platform, push: Push, client: Sink) -> int:
@@ -56,29 +58,41 @@ def receive(platform: Platform, push: Push, client: Sink) -> int:
         Output(client).step(apps.stored_message(app, [m.ref for m in push.moves]))
         return 0
     _choose_branch(platform, app, ref)
-    if under_way := _same_commit(platform, app, move.new):
+    if under_way := _same(platform, app, move.new, push.restores):
         return follow(platform, under_way, client)
     others = [m for m in push.moves if m is not move] if push.atomic else []
     moves = [move, *others] if push.deferred else []
-    return run(platform, app, move, moves, push.actor, client)
+    return run(platform, app, move, moves, push.actor, client, push.restores)
 
 
-def rebuild(platform: Platform, app: App, actor: Actor, out: Output) -> int:
-    """Build the live commit again, with today's config vars. Like a push it runs in a process of its own."""
-    release = releases.live(app)
+def rebuild(platform: Platform, app: App, actor: Actor, out: Output, *, restores: int | None = None) -> int:
+    """Build the live commit again, with today's config vars; or an older release, with those of then, and roll back to
+    it (`restores`: its number). Like a push it runs in a process of its own."""
+    release = releases.live(app) if restores is None else releases.find(app, restores)
     if release is None or not release.commit:
         raise NotFound(f"{app.name} has no release yet.", f"Push one: git push paas:{app.name} main")
+    if not repository.existing(platform.config.repository(app.name), [release.commit]):
+        gone = f"The commit of v{release.number} is not here any more: {release.commit[:12]}"
+        raise NotFound(gone, "Push it: that builds it.")
     again = Move(f"refs/heads/{app.deploy_branch}", release.commit, release.commit)
-    process = hook.start(platform.config, app.name, [again], hook.environment(platform.config, app.name, actor))
-    if process.stdout is not None:
-        for line in process.stdout:
+    env = hook.environment(platform.config, app.name, actor, restores=restores)
+    with hook.start(platform.config, app.name, [again], env) as process:
+        for line in process.stdout or ():
             out.raw(line.decode("utf-8", "replace"))
-    return process.wait()
+    return process.returncode
 
 
-def run(platform: Platform, app: App, push: Move, moves: Sequence[Move], actor: Actor, client: Sink) -> int:
+def run(
+    platform: Platform,
+    app: App,
+    push: Move,
+    moves: Sequence[Move],
+    actor: Actor,
+    client: Sink,
+    restores: int | None = None,
+) -> int:
     """Take a ticket and deploy in this process: every line to the build's log first, then to the client."""
-    with queue.ticket(platform, app, push.new, moves, actor) as build:
+    with queue.ticket(platform, app, push.new, moves, actor, previous=push.old, restores=restores) as build:
         out = Output(logs.BuildLog(platform.config.build_log(app.name, build.id)), client)
         out.step(_opening(platform, app, build, push))
         if loops := _crash_loops(platform, app):
@@ -156,6 +170,8 @@ def _still(app: App) -> str:
 def _opening(platform: Platform, app: App, build: Build, push: Move) -> str:
     """hello: a1b2c3d..e4f5a6b (3 commits) by alice"""
     who = f"by {build.by}" + (f', key "{build.key}"' if build.key and build.key != build.by else "")
+    if build.restores:
+        return f"{app.name}: v{build.restores} ({build.commit[:7]}) is built again for a rollback, {who}"
     if push.old == push.new:
         return f"{app.name}: {build.commit[:7]} again, {who}"
     count = repository.count_commits(platform.config.repository(app.name), push.old, push.new)
@@ -177,6 +193,7 @@ def _choose_branch(platform: Platform, app: App, ref: str) -> None:
         repository.set_head(platform.config.repository(app.name), branch)
 
 
-def _same_commit(platform: Platform, app: App, commit: str) -> Build | None:
-    same = (build for build in releases.unfinished(app) if build.commit == commit and queue.is_alive(platform, build))
-    return next(same, None)
+def _same(platform: Platform, app: App, commit: str, restores: int | None) -> Build | None:
+    """The build under way that comes to the same."""
+    same = (b for b in releases.unfinished(app) if (b.commit, b.restores) == (commit, restores))
+    return next((build for build in same if queue.is_alive(platform, build)), None)

@@ -1,83 +1,64 @@
-"""Releases: artifact + config vars + formation, numbered: making one, its release phase, keeping the last few."""
+"""Releases: artifact + config vars + formation, numbered: making one, making it live, what it runs with."""
 
 from __future__ import annotations
 
 import json
-from collections import deque
+import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 
 from gitpaas import apps, configvars, holding, options, resources
-from gitpaas.errors import BuildFailed, CommandFailed, NotFound
-from gitpaas.output import Output
+from gitpaas.errors import NotFound
 from gitpaas.platform import Platform
 from gitpaas.store import App, Build, Formation, Release, Volume
-from gitpaas.values import Artifact, HealthCheck, InstanceSpec, Mount, VolumeMount
+from gitpaas.values import Actor, Artifact, HealthCheck, InstanceSpec, Mount, Secret, VolumeMount
 
 RELEASE_PHASE = "release"  # the process type that runs once before the switch, and never as an instance
 
 
-def create(platform: Platform, app: App, made: Artifact, description: str, by: str, build: Build) -> Release:
-    """The next release of the app, pending, with today's config vars. Not live yet."""
+def create(platform: Platform, app: App, made: Artifact, build: Build) -> Release:
+    """The next release of the app, pending, with the config vars that it was built with. Not live yet."""
+    older = find(app, build.restores) if build.restores else None
     with platform.store.transaction():
         return Release.create(
             app=app,
             number=_next_number(app),
             build=build,
             commit=build.commit,
-            description=description,
+            subject=build.subject,
+            inputs=build.inputs,
+            description=_rollback_to(older) if older else f"Deploy {build.commit[:7]}",
             artifact=json.dumps(asdict(made)),
-            config=configvars.sealed(platform, app),
-            by=by,
+            config=configvars.sealed(platform, app, older),
+            restores=build.restores,
+            by=build.by,
+            key=build.key,
         )
 
 
-def copy(platform: Platform, app: App, source: Release, description: str, by: str, *, with_config: bool) -> Release:
-    """A new pending release with an older one's artifact, and its config vars too when `with_config`."""
-    with platform.store.transaction():
-        return Release.create(
-            app=app,
-            number=_next_number(app),
-            build=source.build_id,
-            commit=source.commit,
-            description=description,
-            artifact=source.artifact,
-            config=configvars.sealed(platform, app, source if with_config else None),
-            by=by,
-        )
+def copy(platform: Platform, app: App, source: Release, description: str, actor: Actor) -> Release:
+    """A new pending release: what is live, with today's config vars."""
+    return _copy(platform, app, source, description, actor)
+
+
+def bring_back(platform: Platform, app: App, older: Release, actor: Actor) -> Release:
+    """A new pending release that is what an older one was: its artifact and its config vars."""
+    return _copy(platform, app, older, _rollback_to(older), actor, older)
 
 
 def bring_up_to_date(platform: Platform, app: App, release: Release) -> None:
     """What a build has made takes the config vars of the moment when it goes live: they may have changed meanwhile.
 
-    Releases go live in the order of their numbers, so one that was overtaken is numbered anew."""
+    Releases go live in the order of their numbers, so one that was overtaken is numbered anew. A rollback keeps the
+    config vars that it brings back."""
     with platform.store.transaction():
         if (app.release or 0) >= release.number:
             release.number = _next_number(app)
-        release.config = configvars.sealed(platform, app)
+        if release.restores is None:
+            release.config = configvars.sealed(platform, app)
         release.save(only=[Release.number, Release.config])
-
-
-def run_release_phase(platform: Platform, app: App, release: Release, out: Output) -> None:
-    """Run the Procfile's `release:` once, as the new release's instances will run. BuildFailed unless it exits 0."""
-    if RELEASE_PHASE not in artifact(release).processes:
-        return
-    one_off = spec(platform, app, release, RELEASE_PHASE, 1)
-    out.step(f"Release phase: {one_off.command}")
-    tail: deque[str] = deque(maxlen=15)
-
-    def show(line: str) -> None:
-        tail.append(line)
-        out.detail(line)
-
-    try:
-        code = platform.runtime.run(one_off, show, timeout=platform.config.release_timeout)
-    except CommandFailed as error:
-        raise BuildFailed(f"Release phase: {error.message}", step="release phase", tail=tuple(tail)) from error
-    if code != 0:
-        raise BuildFailed(f"Release phase exited with {code}", step="release phase", tail=tuple(tail))
 
 
 def make_live(platform: Platform, app: App, release: Release) -> None:
@@ -87,10 +68,14 @@ def make_live(platform: Platform, app: App, release: Release) -> None:
         artifacts.tag(app.name, release.number, made)
     with platform.store.transaction():
         App.update(release=release.number).where(App.id == app.id).execute()
-        Release.update(status="live").where(Release.id == release.id).execute()
-        for process, quantity in first_formation(artifact(release)).items():
+        for process, quantity in first_formation(made).items():
             Formation.insert(app=app, process=process, quantity=quantity).on_conflict_ignore().execute()
-    app.release, release.status = release.number, "live"
+        if release.restores is not None:
+            configvars.restore(platform, app, release)
+        release.status, release.live_at = "live", time.time()
+        release.formation = json.dumps(formation_of(app, made))
+        release.save(only=[Release.status, Release.live_at, Release.formation])
+    app.release = release.number
 
 
 @contextmanager
@@ -131,6 +116,12 @@ def find(app: App, number: int) -> Release:
     if release is None:
         raise NotFound(f"{app.name} has no release v{number}.", f"List them: ssh paas releases {app.name}")
     return release
+
+
+def is_first(app: App, release: Release) -> bool:
+    """Whether nothing of the app was live before it."""
+    earlier = Release.select().where(Release.app == app, Release.status == "live", Release.number < release.number)
+    return not earlier.exists()
 
 
 def before(app: App) -> Release:
@@ -203,6 +194,15 @@ def owner(platform: Platform, release: Release) -> int | None:
     return apps.uid(platform.config, release.app) if artifact(release).kind == "slug" else None
 
 
+def config_for(platform: Platform, app: App, build: Build) -> dict[str, Secret]:
+    """What a build sees: today's config vars, or those of the release that it brings back."""
+    return (
+        configvars.of_release(platform, find(app, build.restores))
+        if build.restores
+        else configvars.current(platform, app)
+    )
+
+
 def formation(platform: Platform, app: App) -> dict[str, int]:
     """How many of each process type are wanted, for all types the live release has."""
     release = live(app)
@@ -252,6 +252,30 @@ def one_off_spec(
 def unfinished(app: App) -> list[Build]:
     """Builds that wait or run (or whose process was killed and nobody has noticed yet), in the order of pushes."""
     return list(Build.select().where(Build.app == app, Build.finished_at.is_null()).order_by(Build.id))
+
+
+def _copy(
+    platform: Platform, app: App, source: Release, description: str, actor: Actor, restores: Release | None = None
+) -> Release:
+    with platform.store.transaction():
+        return Release.create(
+            app=app,
+            number=_next_number(app),
+            build=source.build_id,
+            commit=source.commit,
+            subject=source.subject,
+            inputs=source.inputs,
+            description=description,
+            artifact=source.artifact,
+            config=configvars.sealed(platform, app, restores),
+            restores=restores.number if restores else None,
+            by=actor.name,
+            key=actor.key,
+        )
+
+
+def _rollback_to(older: Release) -> str:
+    return f"Rollback to v{older.number}"
 
 
 def _next_number(app: App) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +12,14 @@ from gitpaas import shell
 from gitpaas.config import git_environment, shipped
 from gitpaas.errors import CommandFailed, Conflict
 
-# Ours alone: never advertised to a client that pushes, never written by one.
-HIDDEN_PREFIXES = ("refs/builds/", "refs/releases/")
+RELEASES = "refs/releases/"  # v12
+NOTES = "refs/notes/releases"
 
+# Ours alone: never advertised to a client that pushes, never written by one. The first is not for fetching either.
+HIDDEN = ("refs/builds/",)
+RESERVED = (*HIDDEN, RELEASES, f"{NOTES}/")
+
+_LARGE, _MANY_BYTES = 256 * 1024, 64 * 1024 * 1024  # of files that are searched: one, and all together
 _MANY_PACKS = 50  # as gc.autoPackLimit
 _QUICK = 60.0  # seconds; every call here touches refs and a few objects only
 
@@ -113,6 +118,50 @@ def hold(path: Path, build: int, commit_id: str) -> None:
 def let_go(path: Path, build: int) -> None:
     """Undo hold(). Not held is fine."""
     git(path, "update-ref", "-d", f"refs/builds/{build}")
+
+
+def refs(path: Path, *patterns: str) -> list[str]:
+    """Names of the refs that are, or are below, one of these."""
+    return git(path, "for-each-ref", "--format=%(refname)", *patterns).split()
+
+
+def set_refs(path: Path, wanted: Mapping[str, str | None]) -> None:
+    """Each to its commit, wherever it is now; None removes it. All or none."""
+    lines = [f"update {ref}\0{to}\0\0" if to else f"delete {ref}\0\0" for ref, to in wanted.items()]
+    if lines:
+        git(path, "update-ref", "--stdin", "-z", stdin="".join(lines).encode())
+
+
+def existing(path: Path, commits: Sequence[str]) -> set[str]:
+    """Those of these commits that the repository has."""
+    if not commits:
+        return set()
+    asked = "".join(f"{commit}^{{commit}}\n" for commit in dict.fromkeys(commits))
+    answers = git(path, "cat-file", "--batch-check=%(objectname)", stdin=asked.encode()).splitlines()
+    return set(answers) & set(commits)
+
+
+def entries(path: Path, commit_id: str, names: Sequence[str]) -> dict[str, str]:
+    """Of these paths of a commit those that there are: {"apps/web": "tree 1f3a...", "README": "blob 77d0..."}."""
+    listing = git(path, "ls-tree", "-z", "--full-tree", commit_id, "--", *names)
+    lines = [line.split("\t", 1) for line in listing.split("\0") if line]
+    return {name: " ".join(head.split()[1:3]) for head, name in lines}
+
+
+def mentions(path: Path, commit_id: str, word: str) -> bool:
+    """Whether a file of the commit has this word in it. Large ones are not looked at; of too many it is assumed."""
+    lines = git(path, "ls-tree", "-r", "-z", "-l", "--full-tree", commit_id).split("\0")
+    heads = [line.split(None, 4)[2:4] for line in lines if line]
+    small = {oid: int(size) for oid, size in heads if size.isdecimal() and int(size) <= _LARGE}
+    if sum(small.values()) > _MANY_BYTES:
+        return True
+    asked = "".join(f"{oid}\n" for oid in small)
+    return word in git(path, "cat-file", "--batch", "--buffer", stdin=asked.encode())
+
+
+def fast_import(path: Path, stream: bytes) -> None:
+    """Make objects and refs of a stream (git-fast-import(1)) that ends with `done`."""
+    git(path, "fast-import", "--quiet", "--done", "--date-format=raw", stdin=stream)
 
 
 def move(path: Path, moves: Sequence[Move], *, only_check: bool = False) -> None:

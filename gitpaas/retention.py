@@ -1,4 +1,4 @@
-"""What is kept on the disk for rollback, and what goes: artifacts by the releases that need them."""
+"""What is kept on the disk for rollback, and what goes: artifacts by the releases that need them, and logs."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from pathlib import Path
 
 from gitpaas import linux, locks, releases
 from gitpaas.artifacts import Needed
-from gitpaas.errors import RuntimeFailed
+from gitpaas.errors import Conflict, NotKept, RuntimeFailed
 from gitpaas.platform import Platform
 from gitpaas.store import App, Build, Release
 
 _log = logging.getLogger(__name__)
 
 _BUILDS = 100  # of each app that are remembered, with their logs
+_OUTPUTS = 100  # of its releases, the newest, whose commands' output is; and of the pinned ones
 
 
 @contextmanager
@@ -37,8 +38,8 @@ def end_orphan(tree: Path) -> None:
 
 
 def prune(platform: Platform, app: App) -> bool:
-    """Remove the artifacts that no kept release needs: the last few live ones, what is built, what runs. Whether it
-    could be done now.
+    """Remove the artifacts that no kept release needs: the last few live ones and the pinned, what is built, what runs.
+    Whether it could be done now.
 
     Not while somebody changes what runs, perhaps back to what we are about to remove: then next time. Nor while it
     cannot be told what runs: a deploy that is live does not fail of that."""
@@ -52,6 +53,27 @@ def prune(platform: Platform, app: App) -> bool:
         return is_quiet
 
 
+def pin(platform: Platform, app: App, release: Release) -> None:
+    """From now on its artifact stays whatever comes after it. NotKept when it has gone, Conflict for one never live."""
+    if release.status != "live":
+        raise Conflict(f"v{release.number} never went live: there is nothing to keep of it.")
+    with locks.held(platform.config.artifacts_lock(app.name)):
+        if not releases.is_kept(platform, release):
+            kind, hint = releases.artifact(release).kind, f"Go back to it first: ssh paas rollback {app.name} v"
+            raise NotKept(
+                f"The {kind} of v{release.number} is no longer kept here.",
+                f"{hint}{release.number}",
+                release=release.number,
+            )
+        Release.update(pinned=True).where(Release.id == release.id).execute()
+
+
+def unpin(platform: Platform, app: App, release: Release) -> None:
+    """What it runs goes when its time has come, as that of others does; perhaps at once."""
+    Release.update(pinned=False).where(Release.id == release.id).execute()
+    prune(platform, app)
+
+
 def forget_builds(platform: Platform, app: App) -> None:
     """Rows and logs of the oldest builds go. Releases do without: they know commit and artifact themselves."""
     ended = Build.select(Build.id).where(Build.app == app, Build.finished_at.is_null(False))
@@ -61,8 +83,19 @@ def forget_builds(platform: Platform, app: App) -> None:
 
 
 def _prune(platform: Platform, app: App) -> None:
-    for artifacts in platform.artifacts.values():
-        artifacts.prune(app.name, partial(_needed, platform, app, artifacts.kind))
+    with locks.held(platform.config.artifacts_lock(app.name)):
+        for artifacts in platform.artifacts.values():
+            artifacts.prune(app.name, partial(_needed, platform, app, artifacts.kind))
+    _forget_outputs(platform, app)
+
+
+def _forget_outputs(platform: Platform, app: App) -> None:
+    ours = Release.select(Release.id).where(Release.app == app)
+    known = {release.id for release in ours.order_by(Release.number.desc()).limit(_OUTPUTS)}
+    known |= {release.id for release in ours.where(Release.pinned | (Release.number == app.release))}
+    for log in platform.config.release_log(app.name, 0).parent.glob("*"):
+        if log.stem not in map(str, known):
+            log.unlink(missing_ok=True)
 
 
 def _needed(platform: Platform, app: App, kind: str) -> Needed:
@@ -75,4 +108,5 @@ def _kept(platform: Platform, app: App) -> list[Release]:
     ours = Release.select().where(Release.app == app)
     recent = ours.where(Release.status == "live").order_by(Release.number.desc()).limit(platform.config.keep_releases)
     running = {instance.release for instance in platform.runtime.running(app.name)} | {app.release}
-    return [*recent, *ours.where((Release.status == "pending") | (Release.number << list(running)))]
+    stays = (Release.status == "pending") | (Release.number << list(running)) | Release.pinned
+    return [*recent, *ours.where(stays)]

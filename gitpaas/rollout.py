@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from gitpaas import apps, holding, leaving, locks, releases, rolling, starting
+from gitpaas import apps, history, holding, leaving, locks, releases, rolling, starting
 from gitpaas.config import Config
 from gitpaas.errors import RouterFailed, RuntimeFailed, UsageError
 from gitpaas.holding import Copies
@@ -45,6 +45,7 @@ def roll_out(platform: Platform, app: App, release: Release, out: Output) -> Non
     except (RouterFailed, RuntimeFailed) as error:
         out.warn(f"{error.message.rstrip('.')}. It is tried again every second.")
     wake(platform.config)
+    history.record(platform, app)
 
 
 def renew(

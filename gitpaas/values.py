@@ -227,6 +227,7 @@ class Artifact:
     health: HealthCheck = HealthCheck()
     formation: Mapping[str, int] = field(default_factory=dict)  # what the tree itself asks for at first
     details: Mapping[str, str] = field(default_factory=dict)  # what the builder resolved: {"python": "3.12.3"}
+    scripts: Mapping[str, str] = field(default_factory=dict)  # when (appjson.scripts) -> command, run once a deploy
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
+from uuid import uuid4
 
 from fakes import CopyingBuilder, FolderImages, UnpackingRuntime
 from instances import until
@@ -70,9 +71,10 @@ class Flow:
         return App.get(App.name == "hello")
 
     def commit(self, procfile: str = WEB, parent: str | None = None, **files: str) -> str:
-        """A commit on `parent` (main): a web server of a few lines, and `files` (first_py: run before it listens)."""
+        """A commit on `parent` (main): a web server of a few lines, and `files` (first_py: run before it listens). No
+        two have the same tree, unless `files` says what makes them differ (unique_txt)."""
         path = self.config.repository("hello")
-        tree = self._tree({"Procfile": procfile, "serve.txt": SERVER, **files})
+        tree = self._tree({"Procfile": procfile, "serve.txt": SERVER, "unique_txt": uuid4().hex} | files)
         base = parent or self.ref(MAIN)
         parents = ["-p", base] if base else []
         who = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
@@ -94,8 +96,12 @@ class Flow:
                 entries.append(f"{mode} blob {blob}\t{name.replace('_', '.')}\n")
         return repository.git(path, "mktree", stdin="".join(sorted(entries)).encode()).strip()
 
-    def push(self, commit: str, actor: Actor = ALICE, lines: Lines | None = None) -> int:
-        return receive.receive(self.platform, self.pushed(commit, actor), lines or self.lines)
+    def push(self, commit: str, actor: Actor = ALICE, lines: Lines | None = None, *, again: bool = False) -> int:
+        """What git's answer is made of. `again`: as ps:rebuild does it."""
+        push = self.pushed(commit, actor)
+        if again:
+            push = replace(push, moves=(Move(MAIN, commit, commit),), deferred=False)
+        return receive.receive(self.platform, push, lines or self.lines)
 
     def pushed(self, commit: str, actor: Actor = ALICE) -> Push:
         old = self.ref(MAIN) or "0" * 40

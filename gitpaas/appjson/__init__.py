@@ -2,6 +2,7 @@
 
     {"env": {"LEVEL": "info", "KEY": {"generator": "secret"}, "TOKEN": {"required": true}},
      "formation": {"web": {"quantity": 2}},
+     "scripts": {"postdeploy": "rake db:seed"},
      "healthchecks": {"web": [{"type": "startup", "path": "/up", "timeout": 30}]}}
 
 Formats: https://devcenter.heroku.com/articles/app-json-schema, https://dokku.com/docs/deployment/zero-downtime-deploys
@@ -20,6 +21,7 @@ from typing import Any
 
 from gitpaas import tree as trees
 from gitpaas.appjson.fields import mapping, part, shown, wrong
+from gitpaas.appjson.scripts import scripts
 from gitpaas.errors import UsageError
 from gitpaas.values import HealthCheck, process_name, variable_name
 
@@ -42,6 +44,7 @@ class AppJson:
     env: Mapping[str, Variable] = field(default_factory=dict)
     formation: Mapping[str, int] = field(default_factory=dict)  # process type -> instances at first
     health: HealthCheck = field(default_factory=HealthCheck)  # of web
+    scripts: Mapping[str, str] = field(default_factory=dict)  # when (appjson.scripts) -> command
 
     def defaults(self, known: Collection[str]) -> dict[str, str]:
         """What an app that has the config vars `known` gets besides: default values, and secrets made now."""
@@ -76,6 +79,7 @@ def parse(text: str) -> AppJson:
         env={name: _variable(name, entry) for name, entry in part(document, "env").items()},
         formation={name: _quantity(name, entry) for name, entry in part(document, "formation").items()},
         health=_health(part(document, "healthchecks").get("web")),
+        scripts=scripts(document),
     )
 
 

@@ -22,13 +22,14 @@ class SlugStore:
         self._config = config
 
     def is_kept(self, artifact: Artifact) -> bool:
-        return Path(artifact.reference).is_dir()
+        """Nor is a slug without its layers one, or one whose Python is gone."""
+        return Path(artifact.reference).is_dir() and all(layers.is_whole(Path(m.source)) for m in artifact.mounts)
 
     def tag(self, app: str, release: int, artifact: Artifact) -> None:
         """A slug's directory has the number of its build, and stays there."""
 
     def discard(self, app: str, build: int) -> None:
-        shell.remove(self._config.slug(app, build))
+        _remove(self._config.slug(app, build))
 
     def prune(self, app: str, needed: Callable[[], Needed]) -> None:
         there = list(self._config.slugs(app).glob("*"))
@@ -37,7 +38,7 @@ class SlugStore:
         stays |= {str(self._config.slug(app, build)) for build in needs.builds}
         for slug in there:
             if str(slug) not in stays:
-                shell.remove(slug)
+                _remove(slug)
         used = [mount.source for artifact in needs.artifacts for mount in artifact.mounts]
         layers.prune(self._config.cache(app), used)
 
@@ -46,6 +47,14 @@ class SlugStore:
 
     def usage(self) -> list[Usage]:
         return [*_usage("slugs", self._config.home / "slugs"), *_usage("build cache", self._config.home / "cache")]
+
+
+def _remove(slug: Path) -> None:
+    """Never half of it is there under its own name, whoever is killed: it may be taken into use again."""
+    doomed = slug.with_name(f".{slug.name.removeprefix('.')}")
+    with suppress(FileNotFoundError):
+        slug.rename(doomed)
+    shell.remove(doomed)
 
 
 def _usage(what: str, folder: Path) -> Iterator[Usage]:

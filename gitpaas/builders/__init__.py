@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from gitpaas import __version__
 from gitpaas.config import Config
 from gitpaas.output import Output
 from gitpaas.values import Artifact, ArtifactKind, BuildRequest, Detection
@@ -26,11 +28,14 @@ class Builder(Protocol):
 
 
 class Registered(NamedTuple):
-    """A builder by name, loaded when it is needed: a server of plain processes never needs those of images."""
+    """A builder by name, loaded when it is needed: a server of plain processes never needs those of images.
+
+    `version` changes when it may make something else of the same tree. It is asked for without loading the builder."""
 
     name: str
     kind: ArtifactKind
     load: Callable[[Config], Builder]
+    version: Callable[[], str]
 
 
 def _dockerfile(config: Config) -> Builder:
@@ -51,10 +56,21 @@ def _slug(config: Config) -> Builder:
     return SlugBuilder(config)
 
 
+def _slug_version() -> str:
+    return f"gitpaas {__version__}, Python {platform.python_version()}"  # the Python of trees that ask for none
+
+
+def _image_version(*names: str) -> str:
+    from gitpaas.toolchain.pins import shipped
+
+    tools = shipped().tools
+    return ", ".join([f"gitpaas {__version__}", *(f"{name} {tools[name].version}" for name in names)])
+
+
 # The first that understands a tree builds it, of those whose kind of artifact the server makes by itself; the last of
 # these has the last word on what nobody understands.
 BUILDERS = (
-    Registered("dockerfile", "image", _dockerfile),
-    Registered("railpack", "image", _railpack),
-    Registered("slug", "slug", _slug),
+    Registered("dockerfile", "image", _dockerfile, lambda: _image_version("buildkit")),
+    Registered("railpack", "image", _railpack, lambda: _image_version("railpack", "buildkit", "mise")),
+    Registered("slug", "slug", _slug, _slug_version),
 )

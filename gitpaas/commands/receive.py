@@ -69,6 +69,7 @@ def read_push(environ: Mapping[str, str], lines: bytes) -> room.Push:
         ),
         deferred=environ.get("GITPAAS_DEFERRED") == "1",
         atomic=environ.get("GITPAAS_ATOMIC") == "1",
+        restores=int(restores) if (restores := environ.get("GITPAAS_RESTORES", "")).isdecimal() else None,
     )
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import click
 
+from gitpaas.commands import release_info
 from gitpaas.commands.base import app_argument, command, format_option
 from gitpaas.commands.call import Call
-from gitpaas.commands.table import Column, ago, iso, render
-from gitpaas.errors import UsageError
+from gitpaas.commands.table import Column, ago, render
+from gitpaas.errors import NotFound, NotKept, UsageError
+from gitpaas.logs.build_log import read_build
+from gitpaas.output import seconds
 from gitpaas.store import App, Release
+
+_release_argument = click.argument("release", metavar="RELEASE", required=False)
 
 
 @command("releases", role="read")
@@ -21,37 +25,113 @@ from gitpaas.store import App, Release
 )
 @format_option
 def listing(call: Call, app: str, limit: int, style: str) -> None:
-    """List the releases, newest first: what each was, by whom, and which is live."""
+    """List the releases, newest first: what each was, of which commit, by whom, when, and how long it took."""
     found = call.app(app)
     query = Release.select().where(Release.app == found).order_by(Release.number.desc()).limit(limit)
     releases = list(query)
     if style == "json":
-        call.say_json([_describe(found, release) for release in releases])
+        call.say_json([release_info.describe(found, release) for release in releases])
     elif not releases:
         call.say(f"{app} has no release yet. Push to it: git push paas:{app} main")
     else:
         columns = (
-            Column("RELEASE"),
-            Column("STATE"),
-            Column("WHAT", text=True),
-            Column("BY", text=True),
-            Column("WHEN"),
-        )
+            Column("RELEASE"), Column("STATE"), Column("WHAT", text=True), Column("SUBJECT", text=True),
+            Column("BY", text=True), Column("WHEN"), Column("TOOK"),
+        )  # fmt: skip
         call.say(render(columns, [_row(found, release) for release in releases], call.console.width))
+
+
+@command("releases:info", role="read")
+@app_argument
+@_release_argument
+@format_option
+def info(call: Call, app: str, release: str | None, style: str) -> None:
+    """Show one release, or the live one, and what it changed: commit, config vars by name, processes, formation."""
+    found = call.app(app)
+    chosen = _find(found, release)
+    if style == "json":
+        return call.say_json(release_info.describe_all(call.platform, found, chosen))
+    for label, text in release_info.lines(call.platform, found, chosen):
+        call.say(f"{label:<12}{text}")
+    return None
+
+
+@command("releases:output", role="read")
+@app_argument
+@_release_argument
+@format_option
+def output(call: Call, app: str, release: str | None, style: str) -> None:
+    """Print what the commands of a release said, or of the latest: release phase, predeploy, postdeploy."""
+    found = call.app(app)
+    chosen = _find(found, release, latest=True)
+    text = read_build(call.config.release_log(found.name, chosen.id)).decode("utf-8", "replace")
+    if style == "json":
+        call.say_json(release_info.describe(found, chosen) | {"output": text})
+    elif text:
+        call.console.out(text)
+    else:
+        call.say(f"Nothing is kept of v{chosen.number}: it had no command to run, or that was long ago.")
+
+
+@command("releases:pin", role="deploy", changes=True)
+@app_argument
+@_release_argument
+def pin(call: Call, app: str, release: str | None) -> None:
+    """Keep what a release runs, or the live one's, whatever comes after it: a rollback needs no build."""
+    from gitpaas import retention
+
+    found = call.app(app)
+    chosen = _find(found, release)
+    call.note(f"v{chosen.number}")
+    retention.pin(call.platform, found, chosen)
+    call.say(f"{found.name} v{chosen.number} is kept until releases:unpin.")
+
+
+@command("releases:unpin", role="deploy", changes=True)
+@app_argument
+@_release_argument
+def unpin(call: Call, app: str, release: str | None) -> None:
+    """Let a pinned release go when its time has come, as others do."""
+    from gitpaas import retention
+
+    found = call.app(app)
+    chosen = _find(found, release)
+    call.note(f"v{chosen.number}")
+    retention.unpin(call.platform, found, chosen)
+    call.say(f"{found.name} v{chosen.number} is kept as long as any other release.")
 
 
 @command("rollback", role="deploy", changes=True)
 @app_argument
-@click.argument("release", metavar="RELEASE", required=False)
-def rollback(call: Call, app: str, release: str | None) -> None:
-    """Go back to an older release (v11), or to the one before. A new release that copies it, without a build."""
-    from gitpaas import deploy
+@_release_argument
+def rollback(call: Call, app: str, release: str | None) -> int:
+    """Go back to an older release (v11), or to the one before, and to its config vars: a new release that copies it.
+    Without a build as long as what it runs is kept; else it is built again, and leaving does not stop that."""
+    from gitpaas import deploy, receive
 
     found = call.app(app)
     call.note(f"to {release}" if release else "")
-    made = deploy.rollback(call.platform, found, _number(release), call.actor, call.progress())
+    try:
+        made = deploy.rollback(call.platform, found, _number(release), call.actor, call.progress())
+    except NotKept as gone:
+        call.note(f"to v{gone.release}, built again")
+        code = receive.rebuild(call.platform, found, call.actor, call.progress(), restores=gone.release)
+        return 1 if code else 0
     call.note(f"v{made.number}: {made.description}")
     call.say(f"{found.name} v{made.number} is live: {made.description}")
+    return 0
+
+
+def _find(app: App, text: str | None, *, latest: bool = False) -> Release:
+    """The release of that name; without one the live one, or the `latest`, be it live or not."""
+    from gitpaas import releases
+
+    if (number := _number(text)) is not None:
+        return releases.find(app, number)
+    newest: Release | None = Release.select().where(Release.app == app).order_by(Release.number.desc()).first()
+    if newest is None:
+        raise NotFound(f"{app.name} has no release yet.", f"Push one: git push paas:{app.name} main")
+    return newest if latest else releases.live(app) or newest
 
 
 def _number(text: str | None) -> int | None:
@@ -63,32 +143,17 @@ def _number(text: str | None) -> int | None:
     return int(match[1])
 
 
-def _state(app: App, release: Release) -> str:
-    if release.number == app.release:
-        return "live"
-    return "old" if release.status == "live" else str(release.status)
-
-
 def _row(app: App, release: Release) -> list[str]:
+    needed = release_info.took(release)
     return [
         f"v{release.number}",
-        _state(app, release),
+        release_info.state(app, release) + (" pinned" if release.pinned else ""),
         release.description,
+        release.subject,
         release.by,
         ago(release.created_at),
+        "-" if needed is None else seconds(needed),
     ]
 
 
-def _describe(app: App, release: Release) -> dict[str, Any]:
-    return {
-        "release": release.number,
-        "state": _state(app, release),
-        "description": release.description,
-        "commit": release.commit or None,
-        "build": release.build_id,
-        "by": release.by,
-        "created_at": iso(release.created_at),
-    }
-
-
-COMMANDS = (listing, rollback)
+COMMANDS = (listing, info, output, pin, unpin, rollback)

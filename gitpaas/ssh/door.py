@@ -29,8 +29,7 @@ class Door(ServerInterface):
         self._connection = connection
         self._keyring = services.keyring
         self._strangers = services.strangers
-        self.refused: list[str] = []  # fingerprints
-        self.is_open = False
+        self._refused: list[str] = []
 
     def get_allowed_auths(self, username: str) -> str:
         return "publickey"
@@ -40,14 +39,13 @@ class Door(ServerInterface):
         if _is_plain(key) and not weakness(offered) and self._keyring.find(offered):
             self._connection.key = offered  # paramiko checks the signature next; without it nobody is in
             return AUTH_SUCCESSFUL
-        self.refused.append(offered.fingerprint)
+        self._refused.append(offered.fingerprint)
         if text := self._strangers.refusal(offered):
             self._connection.show_banner(text)
         return AUTH_FAILED
 
     def has_let_in(self) -> None:
-        self.is_open = True
-        self._strangers.came_along(self.refused)
+        self._strangers.came_along(self._refused)
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
         if kind == "session" and self._connection.has_room():

@@ -28,7 +28,7 @@ from dulwich.repo import MemoryRepo, Repo
 from dulwich.server import Backend, BackendRepo, ReceivePackHandler
 
 from gitpaas import __version__, shell
-from gitpaas.repository import HIDDEN_PREFIXES, Move
+from gitpaas.repository import RELEASES, RESERVED, Move
 from gitpaas.ssh import push
 from gitpaas.ssh.children import git_env
 from gitpaas.ssh.services import Services
@@ -38,7 +38,7 @@ from gitpaas.values import Actor
 
 _MOST_COMMANDS = 16 * 1024 * 1024  # bytes of ref commands: some 100,000 refs
 _MOST_OPTIONS = 64 * 1024
-_HAVES = 8  # commits of builds offered as a base, so that a failed push need not be sent twice
+_HAVES = 8  # commits of builds, and as many of releases, offered as a base: a failed push need not be sent twice
 _LENGTHS = {"sha1": 40, "sha256": 64}
 _KEEP_ALIVE = b"0005\x01"  # an empty packet on sideband 1, as git's own receive-pack sends
 
@@ -212,14 +212,20 @@ class PushHandler(ReceivePackHandler, Backend):
 
 
 def _list_refs(repository: Path) -> tuple[list[tuple[bytes, bytes]], list[bytes]]:
-    """(value, name) of every ref that clients may see, and the values of the newest hidden ones."""
+    """(value, name) of every ref that clients may see, and the values of the newest of ours."""
     argv = ["git", f"--git-dir={repository}", "for-each-ref", "--format=%(objectname) %(refname)"]
     listing = shell.capture(argv, env=git_env())
-    hidden = tuple(prefix.encode() for prefix in HIDDEN_PREFIXES)
+    reserved = tuple(prefix.encode() for prefix in RESERVED)
     refs: list[tuple[bytes, bytes]] = []
     ours: list[tuple[bytes, bytes]] = []
     for line in listing.splitlines():
         value, _, name = line.partition(b" ")
-        (ours if name.startswith(hidden) else refs).append((value, name))
-    ours.sort(key=lambda pair: (len(pair[1]), pair[1]))  # by number: refs/builds/9 before refs/builds/10
-    return refs, list(dict.fromkeys(value for value, _ in ours[-_HAVES:]))
+        (ours if (name + b"/").startswith(reserved) else refs).append((value, name))
+    newest = [*_newest(ours, b"refs/builds/"), *_newest(ours, RELEASES.encode() + b"v")]
+    return refs, list(dict.fromkeys(newest))
+
+
+def _newest(refs: list[tuple[bytes, bytes]], prefix: bytes) -> list[bytes]:
+    """By number: refs/builds/9 before refs/builds/10."""
+    numbered = sorted((len(name), name, value) for value, name in refs if name.startswith(prefix))
+    return [value for *_, value in numbered[-_HAVES:]]

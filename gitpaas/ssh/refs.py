@@ -8,7 +8,7 @@ from pathlib import Path
 from dulwich.refs import check_ref_format
 
 from gitpaas.errors import Conflict
-from gitpaas.repository import HIDDEN_PREFIXES, Move, move
+from gitpaas.repository import RESERVED, Move, move
 
 _LONGEST = 250  # bytes: a ref is a path, and becomes part of messages, file names and host names
 
@@ -40,7 +40,7 @@ def problem(name: str) -> str | None:
     data = name.encode("utf-8", "surrogateescape")
     if not name.startswith("refs/") or len(data) > _LONGEST or "\ufffd" in name or not check_ref_format(data):  # type: ignore[arg-type]
         return "funny refname"
-    if any(f"{name}/".startswith(prefix) for prefix in HIDDEN_PREFIXES):
+    if any(f"{name}/".startswith(prefix) for prefix in RESERVED):
         return "deny updating a hidden ref"
     return None
 

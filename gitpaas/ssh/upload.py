@@ -13,7 +13,7 @@ from typing import IO, cast
 from paramiko.channel import Channel
 from paramiko.ssh_exception import SSHException
 
-from gitpaas.repository import HIDDEN_PREFIXES
+from gitpaas.repository import HIDDEN
 from gitpaas.ssh.children import git_env
 from gitpaas.ssh.pipes import write_all
 from gitpaas.ssh.transport import Pipe
@@ -49,7 +49,7 @@ def _command(service: str, repository: Path) -> list[str]:
 
 
 def _environment(protocol: str | None) -> dict[str, str]:
-    env = git_env([_PARTIAL, *(("transfer.hideRefs", prefix.rstrip("/")) for prefix in HIDDEN_PREFIXES)])
+    env = git_env([_PARTIAL, *(("transfer.hideRefs", prefix.rstrip("/")) for prefix in HIDDEN)])
     return env if protocol is None else {**env, "GIT_PROTOCOL": protocol}
 
 

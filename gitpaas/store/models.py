@@ -65,13 +65,14 @@ class Build(Row):
     ref = CharField()  # refs/heads/main
     previous = CharField()  # what the client saw the ref at: all zeros for a new one
     moves = TextField(default="[]")  # JSON [[ref, old, new]]: what goes live with it (atomic pushes: all refs)
-    status = CharField(default="queued")  # queued building releasing starting live failed superseded
+    status = CharField(default="queued")  # queued building releasing starting finishing live failed superseded
     error = TextField(default="")
     label = CharField(default="")
     builder = CharField(default="")
     details = TextField(default="{}")  # JSON: what the builder resolved, {"python": "3.12.3"}
     inputs = CharField(default="")  # a digest of all that the artifact depends on: the same makes the same
     release = IntegerField(null=True)
+    restores = IntegerField(null=True)  # the number of the release that it brings back, with its config vars
     by = CharField()
     key = CharField(null=True)
     address = CharField(default="local")
@@ -95,6 +96,7 @@ class Release(Row):
     config = TextField()  # sealed JSON of the config vars it was made with
     formation = TextField(default="{}")  # JSON: how many of each process type were wanted when it went live
     status = CharField(default="pending")  # pending live failed
+    restores = IntegerField(null=True)  # as its build's: a rollback takes the config vars of then along
     by = CharField()
     key = CharField(null=True)
     created_at = FloatField(default=time.time)

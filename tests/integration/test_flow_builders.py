@@ -186,6 +186,6 @@ def test_image_on_a_server_without_docker_is_refused_in_words(flow: Flow) -> Non
     with pytest.raises(NotFound, match="The image of v1 is no longer kept") as caught:
         deploy.rollback(flow.platform, flow.app, 1, ALICE, flow.out)
 
-    assert "Push its commit again" in str(caught.value.hint)
+    assert "ssh paas rollback hello v1" in str(caught.value.hint)
     assert App.get().release == 2
     assert Release.select().where(Release.status == "pending").count() == 0

@@ -10,7 +10,7 @@ import pytest
 from flow import ALICE, BOB, Flow, meanwhile
 from instances import until
 
-from gitpaas import configvars, deploy, releases
+from gitpaas import configvars, deploy, phases
 from gitpaas.errors import Unhealthy
 from gitpaas.store import Release
 
@@ -36,7 +36,7 @@ Meantime = Callable[[Callable[[], object]], None]
 @pytest.fixture
 def in_release_phase(monkeypatch: pytest.MonkeyPatch) -> Meantime:
     """Something that happens while a deploy has made its release, and not yet begun to start it."""
-    return lambda work: monkeypatch.setattr(releases, "run_release_phase", lambda *_: work())
+    return lambda work: monkeypatch.setattr(phases, "prepare", lambda *_: work())
 
 
 def all_at_once(flow: Flow, changes: list[dict[str, str]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -106,3 +107,33 @@ def test_a_value_that_no_environment_can_hold_is_refused(value: str) -> None:
 def test_a_number_too_long_to_read_is_refused() -> None:
     with pytest.raises(BuildFailed, match="it is not JSON"):
         appjson.parse('{"env": {"A": ' + "9" * 5000 + "}}")
+
+
+def test_scripts_by_heroku_s_and_dokku_s_names() -> None:
+    text = """{"scripts": {"postdeploy": "rake db:seed", "predeploy": "never",
+               "dokku": {"predeploy": " bin/check ", "postdeploy": "bin/notify"}, "test": "pytest"}}"""
+    assert appjson.parse(text).scripts == {
+        "predeploy": "bin/check",
+        "postdeploy": "bin/notify",
+        "postdeploy-first": "rake db:seed",
+    }
+    assert appjson.parse('{"scripts": {"predeploy": "bin/check"}}').scripts == {"predeploy": "bin/check"}
+    assert appjson.parse('{"scripts": {"postdeploy": {"command": "a", "size": "eco"}}}').scripts == {
+        "postdeploy-first": "a"
+    }
+    assert appjson.parse('{"scripts": {"postdeploy": "", "dokku": null}}').scripts == {}
+
+
+@pytest.mark.parametrize(
+    ("scripts", "field"),
+    [
+        ('"x"', "scripts is"),
+        ('{"dokku": [1]}', "scripts.dokku is"),
+        ('{"predeploy": 1}', "scripts.predeploy is 1, not a command"),
+        ('{"postdeploy": {"command": ["a"]}}', "scripts.postdeploy.command is"),
+        ('{"dokku": {"postdeploy": "a\\u0000b"}}', "scripts.dokku.postdeploy is"),
+    ],
+)
+def test_scripts_that_are_off(scripts: str, field: str) -> None:
+    with pytest.raises(BuildFailed, match=re.escape(field)):
+        appjson.parse('{"scripts": ' + scripts + "}")

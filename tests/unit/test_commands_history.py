@@ -119,13 +119,17 @@ def test_following_ends_within_half_a_second_of_the_client_leaving(operator: Cal
 def test_releases_newest_first(operator: Caller, reader: Caller) -> None:
     release(operator, 1)
     release(operator, 2, "failed", description="Set A")
-    release(operator, 3, description="Rollback to v1", by="bob")
+    moments = {"created_at": 1700000000.0, "live_at": 1700000001.5}
+    release(operator, 3, description="Rollback to v1", by="bob", key="desk", subject="Say hello", **moments)
 
     rows = [row.split() for row in reader("releases", "hello").out.splitlines()]
     assert [row[:2] for row in rows] == [["RELEASE", "STATE"], ["v3", "live"], ["v2", "failed"], ["v1", "old"]]
-    assert reader("releases", "hello", "-n", "1", "--format", "json").json[0] | {"created_at": ""} == {
-        "release": 3, "state": "live", "description": "Rollback to v1", "commit": None, "build": None, "by": "bob",
-        "created_at": "",
+    assert "Rollback to v1  Say hello  bob" in reader("releases", "hello").out
+    assert [row[-1] for row in rows] == ["TOOK", "1.5s", "-", "-"]
+    assert reader("releases", "hello", "-n", "1", "--format", "json").json[0] == {
+        "release": 3, "state": "live", "pinned": False, "description": "Rollback to v1", "commit": None,
+        "subject": "Say hello", "build": None, "by": "bob", "key": "desk", "created_at": "2023-11-14T22:13:20.000Z",
+        "live_at": "2023-11-14T22:13:21.500Z", "seconds": 1.5,
     }  # fmt: skip
 
 
