@@ -39,11 +39,14 @@ def build_artifact(platform: Platform, app: App, build: Build, out: Output) -> A
     build.builder, build.label = builder.name, detection.label if detection else ""
     if detection:
         out.step(f"{detection.label} app detected{f' ({detection.by})' if detection.by else ''}")
+    if manifest.cron:
+        out.step(f"Cron: {', '.join(f'{one.name} ({one.schedule}, {one.timezone})' for one in manifest.cron)}")
     artifact = choosing.build(platform, builder, request, out)
     build.label, build.details = artifact.label, json.dumps(dict(artifact.details))
     if artifact.kind != "slug":
         shell.remove(request.tree)  # all that the app needs is in the image
-    return replace(artifact, health=manifest.health, formation=manifest.formation, scripts=manifest.scripts)
+    artifact = replace(artifact, health=manifest.health, formation=manifest.formation)
+    return replace(artifact, scripts=manifest.scripts, cron=manifest.cron)
 
 
 def _take_up_config(platform: Platform, app: App, manifest: AppJson, out: Output) -> None:

@@ -278,6 +278,10 @@ class Config:
         """Held by the process that starts a one-off command or waits for its end."""
         return self.locks / "one-offs" / str(number)
 
+    def cron_lock(self, app: str) -> Path:
+        """Held while an entry of the app's cron is started: whether one runs already is looked at one by one."""
+        return self.locks / "cron" / app
+
     def rollout_lock(self, app: str) -> Path:
         """Held from before a change of what runs is decided until it is done: one at a time for each app."""
         return self.locks / "rollout" / app

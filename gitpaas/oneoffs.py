@@ -4,7 +4,8 @@ start() starts one with the live release's artifact, config vars, user, network,
 at once: OneOff.kind and .number name it, .id is what its instance carries (Instance.one_off). Its output is in the
 app's log under that name. The reconciler calls settle() in each round: when one has ended, its row gets finished_at,
 exit_code (None when nobody saw it end) and error (why, in words, unless it just exited), the app's log a line, `events`
-an event, and its traces go. Deploys, ps:restart, ps:scale and ps:stop leave one-offs alone; they go with their app.
+an event (of a schedule only when it ends otherwise than the time before), and its traces go. Deploys, ps:restart,
+ps:scale and ps:stop leave one-offs alone; they go with their app.
 
 Who wants to know how one ended reads its row: last() is the latest of a schedule, is_over() and label() say the rest.
 Rows of the last hundred of each kind are kept, and of each schedule the last.
@@ -219,7 +220,21 @@ def _look_after(platform: Platform, one_off: OneOff) -> None:
 def _tell(platform: Platform, one_off: OneOff) -> None:
     text, app = outcome(one_off), str(one_off.app.name)
     logs.platform_line(platform.config, app, text)
-    events.record(str(one_off.kind), text, app=app, result="failed" if one_off.error or one_off.exit_code else "ok")
+    if not one_off.schedule:
+        events.record(str(one_off.kind), text, app=app, result=_result(one_off))
+    elif _is_news(one_off):
+        events.record(str(one_off.kind), f"{one_off.schedule}: {text}", app=app, result=_result(one_off))
+
+
+def _is_news(one_off: OneOff) -> bool:
+    """Of a schedule those that end otherwise than the one before, since it may run every minute."""
+    same = (OneOff.app == one_off.app) & (OneOff.schedule == one_off.schedule) & OneOff.finished_at.is_null(False)
+    before = OneOff.select().where(same, OneOff.id < one_off.id).order_by(OneOff.id.desc()).first()
+    return _result(one_off) != (_result(before) if before else "ok")
+
+
+def _result(one_off: OneOff) -> str:
+    return "failed" if one_off.error or one_off.exit_code else "ok"
 
 
 def _prune(one_off: OneOff) -> None:

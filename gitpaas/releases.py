@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 
-from gitpaas import apps, configvars, holding, options, resources
+from gitpaas import apps, configvars, holding, options, resources, schedules
 from gitpaas.errors import NotFound
 from gitpaas.platform import Platform
 from gitpaas.store import App, Build, Formation, Release, Volume
-from gitpaas.values import Actor, Artifact, HealthCheck, InstanceSpec, Mount, Secret, VolumeMount
+from gitpaas.values import Actor, Artifact, CronEntry, HealthCheck, InstanceSpec, Mount, Secret, VolumeMount
 
 RELEASE_PHASE = "release"  # the process type that runs once before the switch, and never as an instance
 
@@ -66,7 +66,9 @@ def make_live(platform: Platform, app: App, release: Release) -> None:
     made = artifact(release)
     if artifacts := platform.artifacts.get(made.kind):
         artifacts.tag(app.name, release.number, made)
+    before = live(app)
     with platform.store.transaction():
+        schedules.take_up(app, artifact(before).cron if before else (), made.cron)
         App.update(release=release.number).where(App.id == app.id).execute()
         for process, quantity in first_formation(made).items():
             Formation.insert(app=app, process=process, quantity=quantity).on_conflict_ignore().execute()
@@ -142,6 +144,7 @@ def _parsed(text: str) -> Artifact:
     fields = json.loads(text)
     fields["mounts"] = tuple(Mount(**mount) for mount in fields["mounts"])
     fields["health"] = HealthCheck(**fields["health"])
+    fields["cron"] = tuple(CronEntry(**entry) for entry in fields.get("cron", ()))
     return Artifact(**fields)
 
 

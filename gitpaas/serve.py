@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from gitpaas.errors import Conflict
 from gitpaas.output import Console
 from gitpaas.platform import Platform, build_platform, choose
 from gitpaas.reconcile import Reconciler
+from gitpaas.scheduler import Scheduler
 from gitpaas.store import App
 from gitpaas.values import Actor
 
@@ -61,7 +63,8 @@ def serve(config: Config, execute: Execute) -> None:
         _log_to_stderr(config)
         _refresh_hooks(platform)
         ports.require(config.bind, config.ssh_port, "GITPAAS_SSH_PORT")
-        reconciler = Reconciler(platform, lambda app, text: logs.platform_line(config, app, text))
+        tell = partial(logs.platform_line, config)
+        reconciler, scheduler = Reconciler(platform, tell), Scheduler(platform, tell)
         reconciler.run_once()
         caddy = CaddyProcess(config)
         caddy.start()
@@ -72,7 +75,7 @@ def serve(config: Config, execute: Execute) -> None:
         stack.enter_context(platform.runtime.attend())
         buildkit = _buildkit(config)
         stack.callback(lambda: buildkit.rest(0) if buildkit and daemon.HAND_OVER not in received else None)
-        stack.enter_context(_loops(platform, reconciler, caddy.check, buildkit, stopping))
+        stack.enter_context(_loops(platform, reconciler, scheduler, caddy.check, buildkit, stopping))
         record = _announce(config, ssh.port)
         stack.callback(record.unlink, missing_ok=True)
         stopping.wait()
@@ -97,6 +100,7 @@ def _only_server(config: Config) -> Iterator[None]:
 def _loops(
     platform: Platform,
     reconciler: Reconciler,
+    scheduler: Scheduler,
     check_router: Callable[[], None],
     buildkit: BuildKit | None,
     stopping: threading.Event,
@@ -107,6 +111,7 @@ def _loops(
         "reconcile": (reconciler.run_once, lambda: platform.runtime.wait_for_exit(_TICK)),
         "router": (check_router, lambda: stopping.wait(0.2)),
         "logs": (collector.collect_once, lambda: stopping.wait(0.2)),
+        "cron": (scheduler.run_once, lambda: stopping.wait(_TICK)),
         "events": (lambda: _trim_events(platform), lambda: stopping.wait(_HOUR)),
     }
     if buildkit:

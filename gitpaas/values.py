@@ -200,6 +200,21 @@ class HealthCheck:
     timeout: float = 60.0  # seconds until the deploy gives up
 
 
+CronPolicy = Literal["allow", "forbid", "replace"]
+
+
+@dataclass(frozen=True)
+class CronEntry:
+    """A command that runs at certain times. `policy`: what happens when it is time and the last run goes on."""
+
+    name: str  # unique in its app
+    command: str  # for a shell, or a process type whose command it is
+    schedule: str  # as it was written: "0 3 * * *", "@daily"
+    timezone: str = "UTC"  # IANA name
+    policy: CronPolicy = "forbid"
+    suspended: bool = False  # by the tree itself
+
+
 @dataclass(frozen=True)
 class Reach:
     """Where an instance can be asked and whether that makes sense yet, as its runtime sees it from inside."""
@@ -228,6 +243,7 @@ class Artifact:
     formation: Mapping[str, int] = field(default_factory=dict)  # what the tree itself asks for at first
     details: Mapping[str, str] = field(default_factory=dict)  # what the builder resolved: {"python": "3.12.3"}
     scripts: Mapping[str, str] = field(default_factory=dict)  # when (appjson.scripts) -> command, run once a deploy
+    cron: tuple[CronEntry, ...] = ()
 
 
 @dataclass(frozen=True)

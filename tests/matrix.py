@@ -13,7 +13,7 @@ from callers import OPERATOR, Caller, quiet_platform
 
 from gitpaas import config
 from gitpaas.commands import COMMANDS
-from gitpaas.commands.base import Command
+from gitpaas.commands.base import AllOption, Command
 from gitpaas.commands.call import Call
 from gitpaas.commands.dispatch import dispatch
 from gitpaas.errors import NotAllowed
@@ -79,7 +79,7 @@ def calls(command: Command, app: str = APP) -> Iterator[list[str]]:
     takes_app = next((param for param in arguments if param.name == "app"), None)
     if takes_app:
         yield [app, *rest]
-    if any("--all" in param.opts for param in command.params):
+    if any(isinstance(param, AllOption) for param in command.params):
         yield ["--all", *rest]
     if takes_app is None or not takes_app.required:
         yield rest

@@ -3,7 +3,8 @@
     {"env": {"LEVEL": "info", "KEY": {"generator": "secret"}, "TOKEN": {"required": true}},
      "formation": {"web": {"quantity": 2}},
      "scripts": {"postdeploy": "rake db:seed"},
-     "healthchecks": {"web": [{"type": "startup", "path": "/up", "timeout": 30}]}}
+     "healthchecks": {"web": [{"type": "startup", "path": "/up", "timeout": 30}]},
+     "cron": [{"command": "python tidy.py", "schedule": "0 3 * * *"}]}
 
 Formats: https://devcenter.heroku.com/articles/app-json-schema, https://dokku.com/docs/deployment/zero-downtime-deploys
 """
@@ -20,10 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from gitpaas import tree as trees
+from gitpaas.appjson import cron
 from gitpaas.appjson.fields import mapping, part, shown, wrong
 from gitpaas.appjson.scripts import scripts
 from gitpaas.errors import UsageError
-from gitpaas.values import HealthCheck, process_name, variable_name
+from gitpaas.values import CronEntry, HealthCheck, process_name, variable_name
 
 _MOST = 1000  # instances of one process type: a slip of the keyboard must not start a million
 
@@ -45,6 +47,7 @@ class AppJson:
     formation: Mapping[str, int] = field(default_factory=dict)  # process type -> instances at first
     health: HealthCheck = field(default_factory=HealthCheck)  # of web
     scripts: Mapping[str, str] = field(default_factory=dict)  # when (appjson.scripts) -> command
+    cron: tuple[CronEntry, ...] = ()
 
     def defaults(self, known: Collection[str]) -> dict[str, str]:
         """What an app that has the config vars `known` gets besides: default values, and secrets made now."""
@@ -80,6 +83,7 @@ def parse(text: str) -> AppJson:
         formation={name: _quantity(name, entry) for name, entry in part(document, "formation").items()},
         health=_health(part(document, "healthchecks").get("web")),
         scripts=scripts(document),
+        cron=cron.entries(document.get("cron")),
     )
 
 

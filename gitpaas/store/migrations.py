@@ -134,6 +134,7 @@ def m0004_people_one_offs_and_what_a_release_was(database: Database) -> None:
         "CREATE INDEX oneoff_unfinished ON oneoff (app_id) WHERE finished_at IS NULL",
         "CREATE TABLE schedule (id INTEGER PRIMARY KEY,"
         " app_id INTEGER NOT NULL REFERENCES app (id) ON DELETE CASCADE, name VARCHAR(255) NOT NULL,"
-        " suspended INTEGER NOT NULL, looked_at REAL NOT NULL)",
+        " suspended INTEGER NOT NULL, looked_at REAL NOT NULL, missed INTEGER NOT NULL,"
+        " missed_from REAL NOT NULL, missed_to REAL NOT NULL, missed_because VARCHAR(255) NOT NULL)",
         "CREATE UNIQUE INDEX schedule_app_name ON schedule (app_id, name)",
     )

@@ -176,11 +176,16 @@ class OneOff(Row):
 class Schedule(Row):
     """What is remembered of one cron entry of an app: which there are, the live release says."""
 
+    id = AutoField()
     app_id: int
     app = ForeignKeyField(App, backref="schedules", on_delete="CASCADE")
     name = CharField()
     suspended = BooleanField(default=False)
     looked_at = FloatField(default=time.time)  # every minute until then has been decided on
+    missed = IntegerField(default=0)  # how many runs were missed, the last time that any were
+    missed_from = FloatField(default=0.0)  # the first and the last of those
+    missed_to = FloatField(default=0.0)
+    missed_because = CharField(default="")  # "the server was stopped"
 
     class Meta:
         indexes = ((("app", "name"), True),)

@@ -18,7 +18,7 @@ from gitpaas.values import Actor
 SECRET_FREE = {
     "apps", "apps:info", "config", "ps", "logs", "builds", "builds:info", "builds:output", "releases", "releases:info",
     "releases:output", "open",
-    "events", "storage", "disk", "access", "resource",
+    "events", "storage", "disk", "access", "resource", "cron",
 }  # fmt: skip
 ADMINS_ONLY = {
     "apps:destroy", "storage:destroy", "keys", "keys:add", "keys:set", "keys:remove", "access:add", "access:remove",
@@ -65,7 +65,7 @@ def test_whatever_lists_or_shows_speaks_json(one: Command) -> None:
     changes_things = {
         "create", "destroy", "set", "unset", "add", "remove", "restart", "scale", "stop", "start", "rebuild", "on",
         "off", "cancel", "rollback", "mount", "unmount", "login", "logout", "init", "serve", "service", "receive",
-        "install", "run", "detached", "enter", "limit", "pin", "unpin", "rekey",
+        "install", "run", "detached", "enter", "limit", "pin", "unpin", "rekey", "suspend", "resume",
     }  # fmt: skip
 
     assert speaks is (str(one.name).rpartition(":")[2] not in changes_things)
