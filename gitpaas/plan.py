@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from gitpaas.values import Instance
+from gitpaas.values import Exit, Instance
 
 LOOP = 3  # crashes in a row: no accident any more
 _STEADY = 60.0  # seconds an instance must have run for its next crash to count as the first
@@ -27,6 +27,11 @@ class Missing:
             return 0
         ran = (self.last.exited_at or self.last.started_at) - self.last.started_at
         return 1 if ran > _STEADY else self.last.restarts + 1
+
+    @property
+    def last_exit(self) -> Exit | None:
+        """How the one before it ended; of one that left no trace, as little as is known."""
+        return self.last.exit if self.last else None
 
     @property
     def wait(self) -> float:

@@ -169,6 +169,7 @@ class Reconciler:
         if missing.last is not None:
             self._platform.runtime.stop(missing.last, grace=0)
         spec = releases.spec(self._platform, app, release, missing.process, missing.number, missing.restarts)
+        spec = replace(spec, last_exit=missing.last_exit)
         self._platform.runtime.start(spec)
         self._refused.pop((app.name, missing.process, missing.number), None)
         self._news.started(app.name, missing)

@@ -247,6 +247,15 @@ class Artifact:
 
 
 @dataclass(frozen=True)
+class Exit:
+    """How an instance ended."""
+
+    code: int | None  # 128 + n for signal n; None when nobody saw it
+    oom: bool = False  # the kernel ended it because it took more memory than its limit
+    at: float | None = None  # seconds since the epoch
+
+
+@dataclass(frozen=True)
 class InstanceSpec:
     """One copy of a process type to start. The labels (app, release, process, number) find it again."""
 
@@ -264,6 +273,7 @@ class InstanceSpec:
     volumes: tuple[VolumeMount, ...] = ()
     options: RunOptions = RunOptions()
     one_off: int | None = None  # the number of the one-off command that it runs, for all apps
+    last_exit: Exit | None = None  # of the one that ran in its place before
 
 
 State = Literal["running", "exited"]
@@ -288,10 +298,25 @@ class Instance:
     log: Path | None = None  # the file in which its raw output arrives
     runtime: str = "host"  # the name of the one that runs it
     one_off: int | None = None  # as in the spec; it is none of the formation's then
+    last_exit: Exit | None = None  # as in the spec: not its own
 
     @property
     def label(self) -> str:
         return f"{self.process}.{self.number}"
+
+    @property
+    def exit(self) -> Exit | None:
+        """How it ended itself; None while it runs."""
+        return Exit(self.exit_code, self.oom, self.exited_at) if self.state == "exited" else None
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What one instance takes, all of its processes together."""
+
+    memory: int  # bytes, without what the kernel could drop at once
+    cpu: float  # seconds of one CPU since its start
+    at: float  # when that was read, by time.monotonic()
 
 
 @dataclass(frozen=True)

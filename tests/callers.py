@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from gitpaas import commands, platform, store
 from gitpaas.config import Config
 from gitpaas.output import Console
 from gitpaas.platform import Platform
-from gitpaas.values import Actor, Instance, InstanceSpec, Reach, Role, Survey
+from gitpaas.values import Actor, Instance, InstanceSpec, Reach, Role, Survey, Usage
 
 OPERATOR = Actor("operator", "admin")
 
@@ -29,6 +29,7 @@ class QuietRuntime:
         self.stopped: list[Instance] = []
         self.unseen: frozenset[str] = frozenset()
         self.kept: list[str] = []  # volumes
+        self.usages: list[Usage] = []  # what usage() finds, one an instance
 
     def start(self, spec: InstanceSpec) -> Instance:
         raise AssertionError(f"{spec.process} should not start in this test")
@@ -51,6 +52,9 @@ class QuietRuntime:
 
     def output(self, instance: Instance, lines: int) -> tuple[str, ...]:
         return ()
+
+    def usage(self, instances: Sequence[Instance]) -> dict[str, Usage]:
+        return {one.id: self.usages.pop(0) for one in instances if self.usages}
 
     def forget(self, app: str) -> None:
         return None

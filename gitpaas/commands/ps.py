@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import click
 
-from gitpaas import holding
-from gitpaas.commands import options, run
+from gitpaas.commands import instances, options, run
 from gitpaas.commands.base import app_argument, command, format_option
 from gitpaas.commands.call import Call
-from gitpaas.commands.table import UNSEEN, Column, ago, iso, render
+from gitpaas.commands.table import UNSEEN
 from gitpaas.errors import UsageError
-from gitpaas.output import seconds
-from gitpaas.plan import Missing, crash_loops
+from gitpaas.gauge import Gauge
+from gitpaas.plan import crash_loops
 from gitpaas.store import App
 from gitpaas.values import Instance, instance_name, process_name
 
@@ -28,28 +26,28 @@ _which = click.argument("name", metavar="PROCESS|PROCESS.N", required=False)
 @app_argument
 @format_option
 def listing(call: Call, app: str, style: str) -> None:
-    """List the instances: state, release, address, age; those wanted that do not run; and one-off commands."""
-    from gitpaas import releases
+    """List the instances: state, release, uptime, restarts, last exit, memory, CPU, address; and one-off commands.
 
+    MEM is without what could be dropped at once, CPU that of one CPU over the last fifth of a second. RESTARTS counts
+    crashes in a row, LAST EXIT is how the last one ended. What is wanted but does not run is missing, or stopped.
+    """
     found = call.app(app)
-    formation = releases.formation(call.platform, found)
     seen = call.platform.runtime.survey(found.name)
-    own = [instance for instance in seen.instances if instance.one_off is None]
-    instances = sorted(own, key=lambda i: (i.process, i.number, i.release))
+    shown = _look(call, found, seen.instances)
     if style == "json":
-        return call.say_json(_describe(found, formation, instances) | {"one_offs": run.describe_all(call, found)})
-    wanted = " ".join(f"{process}={quantity}" for process, quantity in formation.items())
-    if seen.unseen:
-        call.say(UNSEEN)
+        return call.say_json(instances.describe(shown) | {"one_offs": run.describe_all(call, found)})
+    wanted = " ".join(f"{process}={quantity}" for process, quantity in shown.formation.items())
     call.say(f"{found.name}{' (stopped)' if found.stopped else ''}: {wanted or 'no release yet'}")
-    rows = [_row(instance, found) for instance in instances] + _absent(found, formation, instances)
-    if rows:
-        columns = (Column("NAME"), Column("STATE", text=True), Column("RELEASE"), Column("ADDRESS"), Column("SINCE"))
-        call.say(render(columns, rows, call.console.width))
-    if beside := run.table(call, found):
-        call.say(beside)
-    if loops := crash_loops([one for one in instances if one.release == found.release], time.time()):
-        call.say(f"{loops}. To see why: {call.program} logs {found.name}")
+    loops = crash_loops([one for one in shown.instances if one.release == found.release], time.time())
+    for text in (
+        UNSEEN if seen.unseen else "",
+        instances.table(shown, call.console.width),
+        run.table(call, found),
+        instances.waiting(shown),
+        f"{loops}. To see why: {call.program} logs {found.name}" if loops else "",
+    ):
+        if text:
+            call.say(text)
     return None
 
 
@@ -130,57 +128,13 @@ def _quantity(text: str) -> tuple[str, int]:
     return process_name(match[1]), int(match[2])
 
 
-def _row(instance: Instance, app: App) -> list[str]:
-    since = instance.exited_at if instance.state == "exited" else instance.started_at
-    return [instance.label, _state(instance, app), f"v{instance.release}", instance.address or "-", ago(since)]
+def _look(call: Call, app: App, seen: Sequence[Instance]) -> instances.Shown:
+    from gitpaas import releases
 
-
-def _state(instance: Instance, app: App) -> str:
-    if instance.state == "running" and instance.release < (app.release or 0):
-        return "draining"  # it ends what it was asked before the switch
-    if holding.is_held(app, instance.process, instance.number):
-        return "stopping" if instance.state == "running" else "stopped"
-    if instance.state == "running":
-        times = instance.restarts
-        return "running" if not times else f"running ({times} restart{'s' if times > 1 else ''})"
-    how = "out of memory" if instance.oom else "exited"
-    if instance.exit_code is not None and not instance.oom:
-        how = f"exited ({instance.exit_code})"
-    wait = Missing(instance.process, instance.number, instance).due - time.time()
-    return f"{how}, starts again in {seconds(wait)}" if instance.release == app.release and wait >= 1 else how
-
-
-def _absent(app: App, formation: Mapping[str, int], instances: Sequence[Instance]) -> list[list[str]]:
-    present = {(instance.process, instance.number) for instance in instances}
-    return [
-        [f"{process}.{number}", "stopped" if holding.is_held(app, process, number) else "not running", "-", "-", "-"]
-        for process, numbers in holding.copies(app, formation).items()
-        for number in numbers
-        if (process, number) not in present
-    ]
-
-
-def _describe(app: App, formation: Mapping[str, int], instances: Sequence[Instance]) -> dict[str, Any]:
-    return {
-        "app": app.name,
-        "formation": dict(formation),
-        "stopped": app.stopped,
-        "held": sorted(holding.names(app)),
-        "instances": [
-            {
-                "name": instance.label,
-                "state": instance.state,
-                "release": instance.release,
-                "address": instance.address,
-                "started_at": iso(instance.started_at),
-                "exited_at": iso(instance.exited_at),
-                "exit_code": instance.exit_code,
-                "oom": instance.oom,
-                "restarts": instance.restarts,
-            }
-            for instance in instances
-        ],
-    }
+    own = sorted((one for one in seen if one.one_off is None), key=lambda i: (i.process, i.number, i.release))
+    loads = Gauge(call.platform.runtime).read(own)
+    route = call.platform.router.route(call.config.host(app.name))
+    return instances.Shown(app, releases.formation(call.platform, app), own, loads, route)
 
 
 COMMANDS = (listing, restart, scale, *options.COMMANDS_OF_PS, stop, start, rebuild)

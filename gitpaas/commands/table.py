@@ -34,11 +34,13 @@ def ago(moment: float | None, now: float | None = None) -> str:
     """ "3m ago" of seconds since the epoch; "-" of None."""
     if moment is None:
         return "-"
-    age = (time.time() if now is None else now) - moment
-    for size, unit in _UNITS:
-        if age >= size:
-            return f"{int(age // size)}{unit} ago"
-    return "just now"
+    passed = (time.time() if now is None else now) - moment
+    return f"{age(passed)} ago" if passed >= 1 else "just now"
+
+
+def age(passed: float) -> str:
+    """ "3m" of seconds, in the largest unit that there is one of."""
+    return next((f"{int(passed // size)}{unit}" for size, unit in _UNITS if passed >= size), "0s")
 
 
 def iso(moment: float | None) -> str | None:

@@ -1,5 +1,6 @@
 """What only Linux can do: sandboxes, cgroups, processes that cannot be mistaken. Elsewhere the answers are "cannot"."""
 
+from gitpaas.linux import usage
 from gitpaas.linux.cgroups import (
     Cgroup,
     build_cgroup,
@@ -7,6 +8,7 @@ from gitpaas.linux.cgroups import (
     cgroup,
     cgroup_version,
     end_build,
+    group_of,
     inner_path,
 )
 from gitpaas.linux.processes import Process, boot_id
@@ -25,5 +27,7 @@ __all__ = [
     "cgroup_version",
     "confine",
     "end_build",
+    "group_of",
     "inner_path",
+    "usage",
 ]

@@ -26,7 +26,7 @@ from gitpaas.values import Limits
 
 Version = Literal["v1", "v2"]
 _NEEDED = ("memory", "pids")
-_WELCOME = "cpu"  # used where there is one
+_WELCOME = ("cpu", "cpuacct")  # used where there are: the one limits, the other counts (v2 counts always)
 _PERIOD = 100_000  # microseconds in which a CPU's time is shared out; the kernel's own default
 _V1_MEMORY = ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes")
 _PREFIX = "gitpaas."
@@ -36,7 +36,7 @@ _BUSY = 2.0  # seconds until the last zombie of a group has been collected
 
 @dataclass(frozen=True)
 class Cgroup:
-    """One group: a directory (v2), or one per controller (v1: memory, pids, and cpu where there is one)."""
+    """One group: a directory (v2), or one per controller (v1: memory, pids; cpu and cpuacct where there are)."""
 
     version: Version
     paths: tuple[Path, ...]
@@ -50,6 +50,14 @@ class Cgroup:
     def members(self) -> list[Process]:
         pids = {int(pid) for path in self.paths for group in _with_children(path) for pid in _procs(group)}
         return [process for pid in pids if (process := processes.find(pid))]
+
+    def is_empty(self) -> bool:
+        return not any(_procs(group) for group in _with_children(self.paths[0]))
+
+    def within(self, name: str) -> Cgroup | None:
+        """The group above it (or itself) that has `name` in its name."""
+        above = [next((one for one in (path, *path.parents) if name in one.name), None) for path in self.paths]
+        return Cgroup(self.version, tuple(path for path in above if path)) if all(above) else None
 
     def forbid_forks(self) -> None:
         """So that a fork bomb can be killed one by one."""
@@ -101,6 +109,15 @@ def cgroup(name: str) -> Cgroup | None:
     return Cgroup(place.version, tuple(path / f"{_PREFIX}{name}" for path in place.paths)) if place else None
 
 
+def group_of(process: int) -> Cgroup | None:
+    """The group that this process is in, somebody else's perhaps: to look at, not to change."""
+    for version, hierarchies in _hierarchies(process):
+        paths = tuple(dict.fromkeys(own for _, own in hierarchies if own.is_dir()))
+        if paths and (version == "v1" or (paths[0] / "memory.current").exists()):
+            return Cgroup(version, paths)
+    return None
+
+
 def cgroup_version() -> Version | None:
     """Which cgroups limit the instances; None: only rlimits do."""
     place = _place()
@@ -111,8 +128,8 @@ def can_limit_cpus() -> bool:
     """Whether groups made here can be given a part of the CPUs."""
     place = _place()
     if place is None or place.version == "v1":
-        return place is not None and len(place.paths) > len(_NEEDED)
-    return _WELCOME in _read(place.paths[0] / "cgroup.subtree_control").split()
+        return place is not None and any((path / "cpu.shares").exists() for path in place.paths)
+    return _WELCOME[0] in _read(place.paths[0] / "cgroup.subtree_control").split()
 
 
 def inner_path(group: Cgroup) -> str | None:
@@ -136,10 +153,10 @@ def _place() -> Cgroup | None:
     return None
 
 
-def _hierarchies() -> Iterator[tuple[Version, list[tuple[Path, Path]]]]:
-    """v2 first: (mount point, the group we are in) of each hierarchy that is used. From /proc/self/mountinfo."""
+def _hierarchies(process: int | None = None) -> Iterator[tuple[Version, list[tuple[Path, Path]]]]:
+    """v2 first: (mount point, the group we are in, or that process) of each hierarchy that is used."""
     mounted: dict[str, tuple[Path, Path]] = {}
-    own = _own_groups()
+    own = _own_groups(process)
     for line in _read(Path("/proc/self/mountinfo")).splitlines():
         before, _, after = line.partition(" - ")
         root, point = before.split()[3:5]
@@ -151,12 +168,13 @@ def _hierarchies() -> Iterator[tuple[Version, list[tuple[Path, Path]]]]:
     if "" in mounted:
         yield "v2", [mounted[""]]
     if all(name in mounted for name in _NEEDED):
-        yield "v1", [mounted[name] for name in (*_NEEDED, _WELCOME) if name in mounted]
+        welcome = dict.fromkeys(mounted[name] for name in _WELCOME if name in mounted)  # often one and the same
+        yield "v1", [*(mounted[name] for name in _NEEDED), *welcome]
 
 
-def _own_groups() -> dict[str, str]:
-    """Controller -> path, "" for v2, from /proc/self/cgroup ("4:memory:/a/b", "0::/c")."""
-    lines = [line.split(":", 2) for line in _read(Path("/proc/self/cgroup")).splitlines()]
+def _own_groups(process: int | None) -> dict[str, str]:
+    """Controller -> path, "" for v2, from /proc/PID/cgroup ("4:memory:/a/b", "0::/c")."""
+    lines = [line.split(":", 2) for line in _read(Path(f"/proc/{process or 'self'}/cgroup")).splitlines()]
     return {name: path for _, names, path in lines for name in names.split(",")}
 
 
@@ -196,8 +214,8 @@ def _turn_on(parent: Path) -> bool:
     on = set(_read(control).split())
     if not set(_NEEDED) <= on and not _try_write(control, " ".join(f"+{name}" for name in _NEEDED)):
         return False
-    if _WELCOME not in on:
-        _try_write(control, f"+{_WELCOME}")
+    if _WELCOME[0] not in on:
+        _try_write(control, f"+{_WELCOME[0]}")
     return True
 
 

@@ -76,6 +76,27 @@ def showing(inside: str, outside: Path) -> list[Process]:
     return found
 
 
+@dataclass(frozen=True)
+class Taken:
+    """What a process has: `ticks` of CPU time, its own and of the children that it has waited for; resident `pages`."""
+
+    ticks: int
+    pages: int
+
+
+def taken(process: Process) -> Taken | None:
+    stat = _stat(process.pid)
+    return Taken(stat.ticks, stat.pages) if stat and stat.started == process.started else None
+
+
+def sessions() -> dict[int, list[Process]]:
+    """Every process of the machine, by the session that it is in."""
+    found: dict[int, list[Process]] = {}
+    for pid, stat in _all():
+        found.setdefault(stat.session, []).append(Process(pid, stat.started))
+    return found
+
+
 def kill_showing(inside: str, outside: Path) -> None:
     """SIGKILL to all of these, until there are none (or one is stuck in the kernel)."""
     for _ in range(_KILLS):
@@ -122,16 +143,21 @@ def wait_any(processes: Sequence[Process], timeout: float, wake: int | None = No
 class _Stat:
     state: str
     session: int
+    ticks: int
     started: int
+    pages: int
 
 
 def _stat(pid: int) -> _Stat | None:
-    """Fields 3, 6 and 22 of /proc/PID/stat (proc_pid_stat(5)); field 2, the name, may hold blanks and brackets."""
+    """Fields 3, 6, 14 to 17, 22 and 24 of /proc/PID/stat (proc_pid_stat(5)); field 2, the name, may hold blanks and
+    brackets."""
     try:
         words = (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
         return None
-    return _Stat(words[0], int(words[3]), int(words[19])) if len(words) > 19 else None
+    if len(words) < 22:
+        return None
+    return _Stat(words[0], int(words[3]), sum(map(int, words[11:15])), int(words[19]), int(words[21]))
 
 
 def _all() -> Iterator[tuple[int, _Stat]]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from gitpaas.values import Instance, InstanceSpec, Reach, Survey
+from gitpaas.values import Instance, InstanceSpec, Reach, Survey, Usage
 
 
 class Runtime(Protocol):
@@ -40,6 +40,9 @@ class Runtime(Protocol):
 
     def output(self, instance: Instance, lines: int) -> tuple[str, ...]:
         """The last lines it wrote, oldest first; those of an ended one too, until it is stopped."""
+
+    def usage(self, instances: Sequence[Instance]) -> Mapping[str, Usage]:
+        """What each of these takes now, by its id; only of those that run and can be looked at."""
 
     def attend(self) -> AbstractContextManager[None]:
         """Within it, the output of all instances arrives in their `log` files. For the server, once."""

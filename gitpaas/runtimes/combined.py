@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from gitpaas.runtimes import Runtime
 from gitpaas.runtimes.docker import DockerRuntime
 from gitpaas.runtimes.host import HostRuntime
-from gitpaas.values import Instance, InstanceSpec, Reach, Survey
+from gitpaas.values import Instance, InstanceSpec, Reach, Survey, Usage
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +50,11 @@ class CombinedRuntime:
 
     def output(self, instance: Instance, lines: int) -> tuple[str, ...]:
         return self._of(instance).output(instance, lines)
+
+    def usage(self, instances: Sequence[Instance]) -> dict[str, Usage]:
+        theirs = [instance for instance in instances if self._of(instance) is self._docker]
+        ours = [instance for instance in instances if instance not in theirs]
+        return {**self._host.usage(ours), **self._docker.usage(theirs)}
 
     @contextmanager
     def attend(self) -> Iterator[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from gitpaas.runtimes.environment import MARK, environment
 from gitpaas.runtimes.ports import free_port
 from gitpaas.runtimes.records import Record, Records
 from gitpaas.runtimes.tail import last_lines
-from gitpaas.values import Instance, InstanceSpec, Mount, Reach, State, Survey, VolumeMount
+from gitpaas.values import Instance, InstanceSpec, Mount, Reach, State, Survey, Usage, VolumeMount
 
 _STARTING = 5.0  # seconds that stop() waits for a start under way to get somewhere
 
@@ -81,6 +81,13 @@ class HostRuntime:
 
     def output(self, instance: Instance, lines: int) -> tuple[str, ...]:
         return last_lines(instance.log, lines)
+
+    def usage(self, instances: Sequence[Instance]) -> dict[str, Usage]:
+        records = {one.id: record for one in instances if (record := self._records.find(one.id))}
+        groups = {key: record.cgroup for key, record in records.items() if record.cgroup}
+        taken = {key: found for key, group in groups.items() if (found := linux.usage.of_group(group))}
+        first = {key: self._records.process(record) for key, record in records.items() if key not in taken}
+        return taken | linux.usage.of_sessions({key: process for key, process in first.items() if process})
 
     def attend(self) -> AbstractContextManager[None]:
         """Nothing to do: instances write into their files themselves."""
@@ -160,6 +167,7 @@ class HostRuntime:
             one_off=one_off,
             cgroup=linux.cgroup(key),
             command=spec.one_off,
+            last_exit=spec.last_exit,
         )
 
     def _prepare(self, record: Record, spec: InstanceSpec) -> None:
@@ -241,6 +249,7 @@ class HostRuntime:
             log=self._log(record),
             oom=state == "exited" and record.cgroup is not None and record.cgroup.ooms() > 0,
             one_off=record.command,
+            last_exit=record.last_exit,
         )
 
     def _remove(self, record: Record, grace: float) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from gitpaas.linux import Cgroup, Process
+from gitpaas.values import Exit
 
 _WRITING = 0.5  # seconds that a keeper gets to write the exit code of what has just ended
 
@@ -41,6 +42,7 @@ class Record:
     one_off: bool  # somebody waits for it: it ends with them
     cgroup: Cgroup | None
     command: int | None = None  # InstanceSpec.one_off
+    last_exit: Exit | None = None  # InstanceSpec.last_exit
 
 
 class Records:
@@ -127,6 +129,8 @@ def _load(path: Path) -> Record | None:
         fields: dict[str, Any] = json.loads(_read(path))
         if group := fields["cgroup"]:
             fields["cgroup"] = Cgroup(group["version"], tuple(Path(name) for name in group["paths"]))
+        if last := fields.get("last_exit"):
+            fields["last_exit"] = Exit(**last)
         return Record(**fields)
     except (ValueError, KeyError, TypeError):
         return None

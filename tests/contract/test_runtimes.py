@@ -11,11 +11,11 @@ from dataclasses import replace
 
 import pytest
 from containers import docker
-from instances import UID, Host, Sleeper, There, host, output, until
+from instances import MEGABYTE, UID, Host, Sleeper, There, host, output, until
 
 from gitpaas.config import Config
 from gitpaas.errors import CommandFailed, RuntimeFailed
-from gitpaas.values import Instance, RunOptions, Secret, VolumeMount
+from gitpaas.values import Exit, Instance, RunOptions, Secret, VolumeMount
 
 
 @pytest.fixture(
@@ -334,3 +334,36 @@ def is_refused(there: There, **values: object) -> bool:
 
 def test_what_is_missing_is_told_in_sentences(there: There) -> None:
     assert all(line.endswith(".") for line in there.runtime.missing())
+
+
+def test_what_an_instance_takes(there: There) -> None:
+    busy = there.start(there.python(f"data = bytearray({40 * MEGABYTE})\nfor n in range(10**12): pass"))
+    idle = there.start("sleep 60", number=2)
+    until(lambda: busy.id in there.runtime.usage([busy]), timeout=20)
+    until(lambda: there.runtime.usage([busy])[busy.id].memory >= 40 * MEGABYTE, timeout=20)
+    first = there.again().usage([busy, idle])
+    until(lambda: there.runtime.usage([busy])[busy.id].cpu >= first[busy.id].cpu + 0.2, timeout=20)
+    second = there.runtime.usage([busy, idle])
+    assert first.keys() == second.keys() == {busy.id, idle.id}
+    passed = second[busy.id].at - first[busy.id].at
+    assert 0.2 <= second[busy.id].cpu - first[busy.id].cpu <= passed + 0.1
+    assert 40 * MEGABYTE <= second[busy.id].memory <= 256 * MEGABYTE
+    assert second[idle.id].cpu - first[idle.id].cpu < 0.1
+    assert 0 < second[idle.id].memory < 20 * MEGABYTE
+
+
+def test_what_has_ended_takes_nothing(there: There) -> None:
+    instance = there.ended(there.start("true"))
+    assert there.runtime.usage([instance]) == {}
+    there.runtime.stop(instance, grace=0)
+    assert there.runtime.usage([instance]) == {}
+
+
+@pytest.mark.parametrize("last", [None, Exit(137, True, 12.5), Exit(None)])
+def test_how_the_one_before_ended_is_remembered(there: There, last: Exit | None) -> None:
+    started = there.start("exit 3", last_exit=last)
+    assert started.last_exit == last
+    ended = there.again().running("demo")[0]
+    assert ended.last_exit == last
+    until(lambda: there.now(started).exit is not None, timeout=20)
+    assert there.now(started).exit == Exit(3, False, there.now(started).exited_at)

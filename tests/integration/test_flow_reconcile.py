@@ -342,3 +342,14 @@ def test_lock_that_somebody_only_asks_after_is_had_all_the_same(flow: Flow) -> N
         done.set()
         for thread in threads:
             thread.join()
+
+
+def test_how_it_ended_is_known_while_its_successor_runs(flow: Flow) -> None:
+    flow.deploy()
+    flow.reconcile()
+    (first,) = flow.running()
+    flow.crash(first)
+    flow.reconcile(lambda: flow.labels() == ["web.1 v1"])
+    (second,) = flow.running()
+    assert second.last_exit is not None
+    assert (second.last_exit.code, second.last_exit.oom, second.restarts) == (137, False, 1)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from instances import UID, Host, host, output
+from instances import MEGABYTE, UID, Host, host, output, own_uid, python, until
 
 from gitpaas import linux
 from gitpaas.config import Config
@@ -65,3 +65,14 @@ def test_limits_that_are_missing_are_told(there: Host, monkeypatch: pytest.Monke
         text = " ".join(there.runtime.missing())
         assert "may take twice the memory" in text
         assert ("not limited" in text) is not confined
+
+
+def test_without_cgroups_the_processes_of_its_session_are_added_up(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gitpaas.linux.cgroups._place", lambda: None)
+    with host(config, own_uid()) as there:
+        child = python(f"data = bytearray({20 * MEGABYTE})\nfor n in range(10**12): pass")
+        instance = there.start(f"({child}) & ({child}) & wait")
+        until(lambda: there.runtime.usage([instance])[instance.id].memory >= 40 * MEGABYTE, timeout=20)
+        until(lambda: there.runtime.usage([instance])[instance.id].cpu >= 0.1, timeout=20)

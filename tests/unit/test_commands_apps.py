@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from typing import Any
 
@@ -136,92 +135,6 @@ def test_open_starts_a_browser_only_where_somebody_sits(operator: Caller, monkey
     assert opened == []
     operator("open", "hello")
     assert opened == ["http://hello.localhost:8080"]
-
-
-def test_ps_before_the_first_push(operator: Caller) -> None:
-    operator("apps:create", "hello")
-
-    assert operator("ps", "hello").out == "hello: no release yet\n"
-    assert operator("ps", "hello", "--format", "json").json == {
-        "app": "hello",
-        "formation": {},
-        "stopped": False,
-        "held": [],
-        "instances": [],
-        "one_offs": [],
-    }
-
-
-def test_ps_shows_what_runs_and_what_does_not(operator: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
-    operator("apps:create", "hello")
-    monkeypatch.setattr("gitpaas.releases.formation", lambda *_: {"web": 2, "worker": 1, "clock": 0})
-    operator.platform.runtime.instances += [
-        instance("hello", address="127.0.0.1:20001"),
-        instance("hello", "worker", state="exited", exit_code=137, exited_at=time.time() - 5, restarts=3),
-    ]
-
-    assert operator("ps", "hello").out == (
-        "hello: web=2 worker=1 clock=0\n"
-        "NAME      STATE         RELEASE  ADDRESS          SINCE\n"
-        "web.1     running       v3       127.0.0.1:20001  3m ago\n"
-        "worker.1  exited (137)  v3       -                5s ago\n"
-        "web.2     not running   -        -                -\n"
-    )
-    shown = operator("ps", "hello", "--format", "json").json["instances"][1]
-    assert (shown["name"], shown["exit_code"], shown["restarts"]) == ("worker.1", 137, 3)
-
-
-def test_ps_tells_why_something_runs_or_ended(operator: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
-    operator("apps:create", "hello")
-    with operator.platform.store.session():
-        App.update(release=4).execute()
-    monkeypatch.setattr("gitpaas.releases.formation", lambda *_: {"web": 2, "worker": 1})
-    operator.platform.runtime.instances += [
-        instance("hello", release=3, address="127.0.0.1:20001"),
-        instance("hello", release=4, address="127.0.0.1:20002", restarts=1),
-        instance("hello", "worker", release=4, state="exited", exit_code=137, oom=True, exited_at=time.time()),
-    ]
-
-    shown = operator("ps", "hello").out
-
-    for state in (" draining ", " running (1 restart) ", " out of memory ", " not running "):
-        assert shown.count(state) == 1, shown
-
-
-def test_ps_tells_what_was_told_to_stop(operator: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
-    operator("apps:create", "hello")
-    with operator.platform.store.session():
-        App.update(release=3, held='["web.2", "worker"]').execute()
-    monkeypatch.setattr("gitpaas.releases.formation", lambda *_: {"web": 2, "worker": 1, "clock": 1})
-    operator.platform.runtime.instances += [instance("hello"), instance("hello", number=2)]
-
-    shown = operator("ps", "hello").out.splitlines()[2:]
-
-    assert [line.split()[:2] for line in shown] == [
-        ["web.1", "running"],
-        ["web.2", "stopping"],
-        ["worker.1", "stopped"],
-        ["clock.1", "not"],
-    ]
-    assert operator("ps", "hello", "--format", "json").json["held"] == ["web.2", "worker"]
-
-
-def test_ps_tells_of_what_does_not_stay_up(operator: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
-    operator("apps:create", "hello")
-    with_release(operator, "hello")
-    monkeypatch.setattr("gitpaas.releases.formation", lambda *_: {"web": 1, "worker": 1})
-    now = time.time()
-    operator.platform.runtime.instances += [
-        instance("hello", started_at=now - 5, restarts=4),
-        instance("hello", "worker", state="exited", exit_code=1, started_at=now - 2, exited_at=now, restarts=6),
-        instance("hello", "clock", release=2, state="exited", exit_code=1, exited_at=now, restarts=9),
-    ]
-
-    shown = operator("ps", "hello").out
-
-    assert " running (4 restarts) " in shown
-    assert re.search(r" exited \(1\), starts again in 3[12]\.\ds ", shown)
-    assert shown.endswith("web.1 and worker.1 keep crashing (7 times in a row). To see why: gitpaas logs hello\n")
 
 
 def test_containers_that_cannot_be_seen_are_not_called_idle(operator: Caller) -> None:

@@ -88,7 +88,7 @@ def test_ps_lists_them_apart_and_shows_arguments_to_those_who_may_see_config_var
     deployer("run:detached", "hello", "--", "./import", "--key=s3cret")
     text = deployer("ps", "hello").out
     assert "run.1  running  v3       alice  just now  ./import --key=s3cret\n" in text
-    assert "web.1  not running" in text
+    assert "web.1  missing" in text
     assert "s3cret" not in reader("ps", "hello").out
     shown: dict[str, Any] = reader("ps", "hello", "--format", "json").json
     assert shown["instances"] == []

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import astuple
 
 from gitpaas.engine import Engine, labels
-from gitpaas.values import InstanceSpec
+from gitpaas.values import Exit, InstanceSpec
 
 _ATTACHED = "yes"
 
@@ -45,6 +48,7 @@ def label_all(
         address=address,
         port="" if port is None else port,
         published=" ".join(f"{inner}:{outer}" for inner, outer in published.items()),
+        exit="" if spec.last_exit is None else json.dumps(astuple(spec.last_exit)),
         oneoff=_ATTACHED if one_off else "" if spec.one_off is None else spec.one_off,
     )
 
@@ -75,6 +79,13 @@ def is_attached(marks: Mapping[str, str]) -> bool:
 def one_off(marks: Mapping[str, str]) -> int | None:
     """InstanceSpec.one_off"""
     return next((int(word) for word in marks["gitpaas.oneoff"].split() if word.isdecimal()), None)
+
+
+def last_exit(marks: Mapping[str, str]) -> Exit | None:
+    """InstanceSpec.last_exit. None of a container that was made when there was no such label."""
+    with suppress(ValueError, TypeError):
+        return Exit(*json.loads(marks["gitpaas.exit"])) if marks.get("gitpaas.exit") else None
+    return None
 
 
 def filters(engine: Engine, app: str | None = None) -> dict[str, list[str]]:

@@ -90,6 +90,7 @@ class View:
             oom=end is not None and end.oom,
             log=log_path(self._config, marks["gitpaas.app"], key),
             one_off=names.one_off(marks),
+            last_exit=names.last_exit(marks),
         )
 
     def _end(self, container: str) -> _End:
