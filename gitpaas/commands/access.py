@@ -52,7 +52,7 @@ def add(call: Call, app: str, person: str, role: Role) -> None:
     """Let a person (or the owner of a key) do something with an app. It counts besides the roles of their keys."""
     with people.admin_left(call.platform.store, f"A key of {person[:63]} is"):
         found, who = _chosen(call, app), people.find(person)
-        call.note(f"{who} as {role}")
+        call.note(f"{who} as {role}{'' if found else ' for all apps'}")
         people.grant(found, who, role, call.actor)
     call.say(f"{who} has the role {role} for {_place(found)}.")
 
@@ -65,7 +65,7 @@ def remove(call: Call, app: str, person: str) -> None:
     """Take back what was granted. The role of a key stays: keys:set changes that."""
     with people.admin_left(call.platform.store, f"A key of {person[:63]} is"):
         found, who = _chosen(call, app), people.find(person)
-        call.note(who)
+        call.note(who if found else f"{who} for all apps")
         if not people.revoke(found, who):
             raise NotFound(f"Nothing was granted to {who} for {_place(found)}.", f"List it: {call.program} access")
         rest = _roles_left(found, who)

@@ -30,7 +30,8 @@ def listing(call: Call, style: str) -> None:
     if seen.unseen:
         call.say(UNSEEN)
     if not found:
-        call.say("No apps yet. A push makes one: git push paas:NAME main")
+        more = "yet. A push makes one: git push paas:NAME main" if call.may("read") else "that you may see."
+        call.say(f"No apps {more}")
     else:
         columns = (Column("APP"), Column("STATE"), Column("RELEASE"), Column("RUNNING", text=True), Column("URL"))
         call.say(render(columns, [_row(app) for app in found], call.console.width))

@@ -8,7 +8,7 @@ from contextlib import suppress
 from paramiko.channel import Channel
 from paramiko.ssh_exception import SSHException
 
-from gitpaas.errors import UsageError
+from gitpaas.errors import GitpaasError, UsageError
 from gitpaas.output import Console
 
 _MOST_INPUT = 16 * 1024 * 1024
@@ -45,7 +45,7 @@ class Terminal:
 
     def _read(self) -> bytes:
         """All of standard input; what is typed at a terminal is shown and ends with Ctrl-D."""
-        parts, size = [], 0
+        parts, size, end = [], 0, b""
         while piece := self._channel.recv(_PIECE):
             if self._tty:
                 piece, end, _ = piece.replace(b"\r", b"\n").partition(_END_OF_INPUT)
@@ -56,4 +56,6 @@ class Terminal:
                 raise UsageError(f"More than {_MOST_INPUT // 1024**2} MB of input.")
             if self._tty and end:
                 break
+        if not end and not self._channel.eof_received:  # half a file or half a password is none
+            raise GitpaasError("The connection ended before all of the input was here. Nothing was changed.")
         return b"".join(parts)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
 
-from .programs import Result, run
-from .world import World
+from .programs import Result, run, wait_until
+from .world import AppRepo, World
 
 pytestmark = pytest.mark.needs("git", "ssh", "ssh-keygen")
 
@@ -28,6 +29,46 @@ def test_key_added_over_ssh_logs_in_with_its_role(world: World) -> None:
     stranger = _as(world, key, "apps")
     assert stranger.code == 255
     assert "Permission denied" in stranger.errors
+
+
+def test_a_person_who_is_let_in_to_one_app_deploys_that_one_and_sees_no_other(world: World) -> None:
+    mine, other = world.new_app(), world.new_app()
+    for app in (mine, other):
+        app.deploy()
+    world.new_key("carol-laptop", "--person", "carol", "--role", "none")
+    carol = world.user / "carol-laptop"
+    assert _as(world, carol, "apps").output.startswith("No apps")
+    assert _push(mine, carol).code != 0
+
+    assert world.ssh("access:add", mine.name, "carol", "--role", "deploy").code == 0
+    mine.commit(world.site("by carol"))
+    pushed = _push(mine, carol)
+
+    assert pushed.code == 0, pushed.output
+    assert 'by carol, key "carol-laptop"' in pushed.output
+    mine.wait_for("by carol")
+    assert other.name not in _as(world, carol, "apps").output
+    assert _as(world, carol, "config:get", other.name, "X").code == 3
+    other.commit(world.site("by carol"))
+    refused = _push(other, carol)
+    assert refused.code != 0
+    assert f"There is no app '{other.name}' that your key may see." in refused.output
+    events = world.ssh_json("events", mine.name)
+    deploy = [event for event in events if event["action"] == "deploy"][-1]
+    assert (deploy["by"], deploy["key"], deploy["address"]) == ("carol", "carol-laptop", "127.0.0.1")
+
+
+def test_logs_that_a_removed_key_follows_end(world: World) -> None:
+    app = world.new_app()
+    app.deploy()
+    world.new_key("leaver", "--role", "read")
+    following = world.begin([*_ssh_as(world, world.user / "leaver"), "logs", app.name, "-t"])
+    wait_until(lambda: "gitpaas" in following.output or "web.1" in following.output, "its first lines", 30)
+
+    assert world.ssh("keys:remove", "leaver").code == 0
+
+    assert following.end(20).code == 3
+    assert "Your key has been removed from this server." in following.output
 
 
 def test_unknown_key_is_told_its_fingerprint_and_what_to_do(world: World) -> None:
@@ -68,8 +109,20 @@ def test_no_shell_is_behind_the_door(world: World) -> None:
 
 def _as(world: World, key: Path, *args: str) -> Result:
     """`ssh paas ARGS` with another key."""
+    return run([*_ssh_as(world, key), *args], env=world.env)
+
+
+def _push(app: AppRepo, key: Path) -> Result:
+    """`git push paas main` with another key."""
+    command = shlex.join(_ssh_as(app.world, key)[:-1])
+    return run(
+        ["git", "push", "paas", "main"], env=app.world.env | {"GIT_SSH_COMMAND": command}, cwd=app.path, merge=True
+    )
+
+
+def _ssh_as(world: World, key: Path) -> list[str]:
     own = world.ssh_config.read_text().splitlines()
     lines = [f"  IdentityFile {key}" if line.strip().startswith("IdentityFile") else line for line in own]
-    other = world.user / "other_config"
+    other = world.user / f"{key.name}_config"
     other.write_text("\n".join(lines) + "\n")
-    return run(["ssh", "-F", str(other), "paas", *args], env=world.env)
+    return ["ssh", "-F", str(other), "paas"]

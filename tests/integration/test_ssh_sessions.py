@@ -11,7 +11,7 @@ import time
 import paramiko
 import pytest
 
-from gitpaas.errors import NotFound
+from gitpaas.errors import GitpaasError, NotFound
 from tests.integration.conftest import eventually
 
 pytestmark = [pytest.mark.needs("ssh")]
@@ -91,6 +91,26 @@ def test_standard_input_is_read_to_its_end(open_door):
     door.ssh("keys:add new -", stdin=b"ssh-ed25519 AAAA\n" * 10_000).ok()
 
     assert seen == [b"ssh-ed25519 AAAA\n" * 10_000]
+
+
+def test_half_of_standard_input_is_not_taken_for_all(open_door):
+    ended = []
+
+    def command(argv, actor, console):
+        try:
+            ended.append(console.read())
+        except GitpaasError as error:
+            ended.append(error.message)
+        return 1
+
+    client = connect(open_door(command))
+    channel = client.open_session()
+    channel.exec_command("registry:login ghcr.io ann")
+    channel.sendall(b"half of the pass")
+    client.close()
+
+    eventually(lambda: ended, seconds=30)
+    assert ended == ["The connection ended before all of the input was here. Nothing was changed."]
 
 
 def test_a_large_output_arrives_whole(open_door):

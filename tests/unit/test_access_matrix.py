@@ -70,6 +70,7 @@ def test_what_lists_apps_lists_those_one_may_see(operator: Caller) -> None:
 def test_who_has_no_role_at_all_may_still_ask_what_there_is(operator: Caller) -> None:
     nobody = operator.over_ssh(None)
 
+    assert nobody("apps").out == "No apps that you may see.\n"
     assert nobody("help").out.split("\n\n")[1].split() != []
     assert "config:set" not in nobody("help").out
     assert "config:set" in operator.over_ssh(None, hello="deploy")("help").out

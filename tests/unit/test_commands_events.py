@@ -129,6 +129,21 @@ def test_of_one_app_the_last_few_since(operator: Caller, reader: Caller) -> None
     assert reader("events", "three").err.startswith(" !     There is no app 'three'.")
 
 
+def test_all_of_a_stretch_of_time_is_exported(operator: Caller) -> None:
+    with operator.platform.store.session():
+        for number in range(120):
+            Event.create(
+                action="deploy", text=str(number), app="hello", by="alice", at=time.time() - number * 3600 - 60
+            )
+
+    assert len(told(operator)) == 50
+    assert len(told(operator, "--since", "90d")) == 120
+    assert [text for *_, text in told(operator, "--since", "3h", "--until", "1h")] == ["1", "2"]
+    assert len(told(operator, "--until", "1h", "-n", "7")) == 7
+    assert told(operator, "--since", "2h", "--until", "3h") == []
+    assert operator("events", "-t", "--until", "1h").code == 2
+
+
 def test_what_an_app_did_is_known_when_it_is_gone(admin: Caller, reader: Caller) -> None:
     admin("apps:create", "hello")
     admin("apps:destroy", "hello", "--confirm", "hello")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 from callers import Caller
@@ -10,7 +11,7 @@ from callers import Caller
 from gitpaas import events
 from gitpaas.errors import NotAllowed, NotFound
 from gitpaas.events import Wanted
-from gitpaas.store import Event
+from gitpaas.store import App, Event
 from gitpaas.values import Actor
 
 ALICE = Actor("alice", "deploy", key="laptop", address="192.0.2.7")
@@ -44,6 +45,54 @@ def test_what_is_asked_for_comes_oldest_first() -> None:
     assert [event.text for event in events.latest(9, Wanted("odd"))] == ["1", "3"]
     assert list(events.latest(9, Wanted(since=time.time() + 10))) == []
     assert [event.text for event in events.after(events.last_number() - 2, Wanted(actor=READER))] == ["4"]
+
+
+def test_the_same_refusal_is_told_once_a_minute() -> None:
+    for _ in range(3):
+        events.refused("ps:stop", "No.", app="hello", actor=READER)
+    events.refused("ps:stop", "No.", app="world", actor=READER)
+    events.refused("ps:stop", "No.", app="hello", actor=replace(READER, address="192.0.2.9"))
+
+    assert [(event.app, event.address) for event in events.latest(9)] == [
+        ("hello", "local"), ("world", "local"), ("hello", "192.0.2.9")
+    ]  # fmt: skip
+    Event.update(at=time.time() - 61).execute()
+    events.refused("ps:stop", "No.", app="hello", actor=READER)
+    assert len(list(events.latest(9))) == 4
+
+
+def test_who_tries_all_doors_does_not_push_the_rest_out() -> None:
+    for number in range(30):
+        events.refused("logs", "No.", app=f"app-{number}", actor=READER)
+    assert len(list(events.latest(None))) == 20
+
+    for number in range(90):
+        events.refused("login", "Who?", app=None, actor=Actor("stranger", None, address=f"192.0.2.{number}"))
+    assert len(list(events.latest(None))) == 80
+    events.refused("logs", "No.", app="hello", actor=ALICE)
+    assert [event.by for event in events.latest(1)] == ["alice"]
+
+
+def test_there_may_be_more_than_fit_into_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "_PAGE", 3)
+    for number in range(10):
+        events.record("deploy", str(number), app="hello")
+
+    assert [event.text for event in events.latest(None)] == [str(number) for number in range(10)]
+    assert [event.text for event in events.latest(7)] == [str(number) for number in range(3, 10)]
+    assert list(events.latest(0)) == []
+
+
+def test_who_has_some_apps_sees_what_happened_to_these_since_they_are_there() -> None:
+    for app in ("hello", "world"):
+        events.record("deploy", "old", app=app)
+        App.create(name=app, created_by="alice")
+        events.record("deploy", "new", app=app)
+    events.record("keys:add", "laptop", app=None)
+    carol = Actor("carol", None, key="carol", grants={"hello": "read"})
+
+    assert [(event.app, event.text) for event in events.latest(9, Wanted(actor=carol))] == [("hello", "new")]
+    assert list(events.latest(9, Wanted("world", actor=carol))) == []
 
 
 @pytest.mark.parametrize(
