@@ -6,11 +6,9 @@ import json
 import os
 from dataclasses import replace
 
-from gitpaas import appjson, apps, choosing, configvars, options, releases, reuse, shell, source
-from gitpaas.appjson import AppJson
+from gitpaas import appjson, apps, choosing, declared, options, releases, reuse, shell, source
 from gitpaas.artifacts.room import require_room
 from gitpaas.config import git_environment
-from gitpaas.errors import BuildFailed
 from gitpaas.output import Output
 from gitpaas.platform import Platform
 from gitpaas.store import App, Build, Release
@@ -31,8 +29,10 @@ def build_artifact(platform: Platform, app: App, build: Build, out: Output) -> A
     source.export(repository, build.commit, request.tree, root=request.options.root, env=git_env, warn=out.warn)
     manifest = appjson.read(request.tree)
     if app.release is None:
-        _take_up_config(platform, app, manifest, out)
+        declared.take_up(platform, app, manifest, out)
         request = replace(request, env=reuse.environment(platform, app, build))
+    else:
+        declared.tell(platform, app, manifest, out)
     build.inputs = reuse.inputs(platform, app, build, request.env)
     apps.hand_over(request.tree, request.uid)
     builder, detection = choosing.choose(platform, request)
@@ -47,21 +47,6 @@ def build_artifact(platform: Platform, app: App, build: Build, out: Output) -> A
         shell.remove(request.tree)  # all that the app needs is in the image
     artifact = replace(artifact, health=manifest.health, formation=manifest.formation)
     return replace(artifact, scripts=manifest.scripts, cron=manifest.cron)
-
-
-def _take_up_config(platform: Platform, app: App, manifest: AppJson, out: Output) -> None:
-    """On the first deploy: the defaults of app.json become config vars, and what it requires must have been set."""
-    known = configvars.current(platform, app)
-    if missing := manifest.missing(known):
-        names = " ".join(f"{variable.name}=..." for variable in missing)
-        raise BuildFailed(
-            f"app.json requires config vars that are not set: {', '.join(v.name for v in missing)}",
-            step="config",
-            hint=f"Set them and push again: ssh paas config:set {app.name} {names}",
-        )
-    if defaults := manifest.defaults(known):
-        configvars.change(platform, app, defaults)
-        out.step(f"Config vars from app.json: {', '.join(sorted(defaults))}")
 
 
 def _request(platform: Platform, app: App, build: Build) -> BuildRequest:

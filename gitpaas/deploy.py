@@ -10,7 +10,7 @@ from gitpaas.errors import BuildFailed, GitpaasError, NotFound, NotKept, UsageEr
 from gitpaas.output import Laps, Output
 from gitpaas.platform import Platform
 from gitpaas.store import App, Build, Formation, Release
-from gitpaas.values import Actor, process_name, variable_name, variable_value
+from gitpaas.values import Actor, process_name, settable_name, variable_name, variable_value
 
 
 def deploy(platform: Platform, build: Build, out: Output) -> Release:
@@ -69,7 +69,7 @@ def set_config(
     """Set (a text) or unset (None) config vars; with `replace`, unset all others too. With a live release, that makes
     a new one and starts it. What was set stays set when that does not come up: it may be half of what is needed."""
     for name, value in changes.items():
-        variable_name(name)
+        variable_name(name) if value is None else settable_name(name)
         variable_value(value or "")
     verb = "Unset" if all(value is None for value in changes.values()) else "Set"
     description = f"{verb} {', '.join(sorted(changes))}"[:200]

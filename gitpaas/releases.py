@@ -56,8 +56,8 @@ def bring_up_to_date(platform: Platform, app: App, release: Release) -> None:
     with platform.store.transaction():
         if (app.release or 0) >= release.number:
             release.number = _next_number(app)
-        if release.restores is None:
-            release.config = configvars.sealed(platform, app)
+        # Its own too are sealed again: the row in hand may be of before a change of keys.
+        release.config = configvars.sealed(platform, app, None if release.restores is None else release)
         release.save(only=[Release.number, Release.config])
 
 
@@ -249,6 +249,8 @@ def one_off_spec(
         listens=False,
         volumes=tuple(VolumeMount(row.name, row.target) for row in Volume.select().where(Volume.app == app)),
         options=options.of_instances(app),
+        commit=release.commit,
+        url=platform.config.url(app.name),
     )
 
 

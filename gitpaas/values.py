@@ -17,6 +17,19 @@ _LONGEST_VALUE = 100_000  # bytes; Linux takes 128 KiB for one variable with its
 _PROCESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
+# What instances and the release phase get from the platform, whatever config vars say.
+PROVIDED: Mapping[str, str] = {
+    "PORT": "where `web` must listen; no other process type has it",
+    "GITPAAS_APP": "the app's name",
+    "GITPAAS_URL": "where the app answers",
+    "GITPAAS_RELEASE": "`v12`",
+    "GITPAAS_COMMIT": "the whole id of the commit that the release was made of",
+    "GITPAAS_PROCESS": "`web.1`, `worker.2`; `release.1` in the release phase",
+    "GITPAAS_INSTANCE": "the id of this one instance",
+    "GITPAAS_CRON": "the name of the entry that runs; in cron only",
+}
+_RESERVED = "GITPAAS_"  # the platform's, those that there are and those to come
+
 Role = Literal["admin", "deploy", "read"]
 ROLES: tuple[Role, ...] = ("admin", "deploy", "read")  # each may all that those after it may
 
@@ -37,12 +50,37 @@ def app_name(text: str) -> str:
 
 def variable_name(text: str) -> str:
     """A valid config var name (a POSIX environment name), or UsageError."""
-    if not _VARIABLE.fullmatch(text):
+    if not is_variable_name(text):
         raise UsageError(
             f"{text[:80]!r} is not a config var name",
             "Use letters, digits and underscores, not a digit first.",
         )
     return text
+
+
+def is_variable_name(text: str) -> bool:
+    """Whether an environment can hold a variable of that name."""
+    return _VARIABLE.fullmatch(text) is not None
+
+
+def is_provided(name: str) -> bool:
+    """Whether a variable is the platform's to set."""
+    return name in PROVIDED or name.startswith(_RESERVED)
+
+
+def settable_name(text: str) -> str:
+    """A valid name of a config var that people may set, or UsageError. Those of older servers may be others."""
+    if not is_provided(variable_name(text)):
+        return text
+    if text == "PORT":
+        raise UsageError(
+            "PORT is no config var: each web instance is given one of its own.",
+            "An image that listens elsewhere whatever PORT says: ssh paas ps:set APP port=3000",
+        )
+    raise UsageError(
+        f"{text[:80]} cannot be set: names that begin with {_RESERVED} are the platform's.",
+        f"It provides: {', '.join(PROVIDED)}",
+    )
 
 
 def variable_value(text: str) -> str:
@@ -274,6 +312,8 @@ class InstanceSpec:
     options: RunOptions = RunOptions()
     one_off: int | None = None  # the number of the one-off command that it runs, for all apps
     last_exit: Exit | None = None  # of the one that ran in its place before
+    commit: str = ""  # that the release was made of
+    url: str = ""  # where the app answers
 
 
 State = Literal["running", "exited"]

@@ -9,6 +9,7 @@ from pathlib import Path
 from gitpaas.commands import COMMANDS
 from gitpaas.commands.base import Command
 from gitpaas.config import settings
+from gitpaas.values import PROVIDED
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -20,7 +21,12 @@ def main() -> None:
 
 def filled(text: str) -> str:
     """The text with all tables as the code has them."""
-    for name, lines in (("commands", _commands()), ("access", _access()), ("settings", _settings())):
+    for name, lines in (
+        ("commands", _commands()),
+        ("access", _access()),
+        ("settings", _settings()),
+        ("provided", _provided()),
+    ):
         block = "\n".join([f"<!-- {name} -->", *lines, "<!-- end -->"])
         text = re.sub(rf"<!-- {name} -->\n.*?<!-- end -->", lambda _, block=block: block, text, flags=re.DOTALL)
     return text
@@ -49,6 +55,10 @@ def _access() -> list[str]:
 def _settings() -> list[str]:
     rows = [f"| {_code(s.name)} | {_code(s.variable)} | {_code(s.default)} | {_cell(s.doc)} |" for s in settings()]
     return ["| setting | variable | default | |", "|---|---|---|---|", *rows]
+
+
+def _provided() -> list[str]:
+    return ["| variable | what it is |", "|---|---|", *(f"| `{name}` | {what} |" for name, what in PROVIDED.items())]
 
 
 def _code(text: str) -> str:

@@ -25,7 +25,7 @@ from gitpaas.appjson import cron
 from gitpaas.appjson.fields import mapping, part, shown, wrong
 from gitpaas.appjson.scripts import scripts
 from gitpaas.errors import UsageError
-from gitpaas.values import CronEntry, HealthCheck, process_name, variable_name
+from gitpaas.values import CronEntry, HealthCheck, is_provided, process_name, variable_name
 
 _MOST = 1000  # instances of one process type: a slip of the keyboard must not start a million
 
@@ -54,15 +54,23 @@ class AppJson:
         return {
             name: secrets.token_hex(32) if variable.generated else variable.value or ""
             for name, variable in self.env.items()
-            if name not in known and (variable.generated or variable.value is not None)
+            if name not in known and not is_provided(name) and (variable.generated or variable.value is not None)
         }
+
+    def provided(self) -> list[str]:
+        """Names that are the platform's to set: what is said of them here is not used."""
+        return [name for name in self.env if is_provided(name)]
+
+    def unset(self, known: Collection[str]) -> list[str]:
+        """Names that the app wants to be set, whatever their default, and that are not."""
+        return [name for name, v in self.env.items() if v.required and name not in known and not is_provided(name)]
 
     def missing(self, known: Collection[str]) -> list[Variable]:
         """Variables without which the app says it cannot run."""
         return [
             variable
             for name, variable in self.env.items()
-            if variable.required and not variable.generated and variable.value is None and name not in known
+            if name in self.unset(known) and not variable.generated and variable.value is None
         ]
 
 

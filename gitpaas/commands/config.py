@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 
 import click
 
+from gitpaas import envfile
+from gitpaas.commands import config_input
 from gitpaas.commands.base import app_argument, command, format_option
 from gitpaas.commands.call import Call
 from gitpaas.errors import NotFound, UsageError
 from gitpaas.store import App
-from gitpaas.values import variable_name
+
+_no_restart = click.option("--no-restart", is_flag=True, help="Keep it for the next release; what runs stays as it is.")
 
 
 @command("config", role="read")
@@ -29,7 +33,7 @@ def listing(call: Call, app: str, style: str) -> None:
     elif not shown:
         call.say(f"{app} has no config vars. Set one: {call.program} config:set {app} NAME=VALUE")
     else:
-        call.say("\n".join(name if value is None else f"{name}={value}" for name, value in shown.items()))
+        call.say("\n".join(name if value is None else f"{name}={_on_one_line(value)}" for name, value in shown.items()))
 
 
 @command("config:get", role="deploy")
@@ -50,19 +54,26 @@ def get(call: Call, app: str, name: str, style: str) -> None:
 
 @command("config:set", role="deploy", changes=True)
 @app_argument
-@click.argument("pairs", metavar="NAME=VALUE...", nargs=-1, required=True)
-@click.option("--no-restart", is_flag=True, help="Keep it for the next release; what runs stays as it is.")
-def set_(call: Call, app: str, pairs: Sequence[str], no_restart: bool) -> None:
-    """Set config vars: a new release, started without downtime."""
-    if "=" in app:
-        raise UsageError("Which app?", f"{call.program} config:set APP NAME=VALUE")
-    _change(call, call.app(app), dict(map(_pair, pairs)), restart=not no_restart)
+@click.argument("pairs", metavar="NAME=VALUE...|NAME", nargs=-1)
+@click.option("--file", "source", metavar="FILE|-", help="Take names and values from a .env file.")
+@_no_restart
+def set_(call: Call, app: str, pairs: Sequence[str], source: str | None, no_restart: bool) -> None:
+    """Set config vars: a new release, started without downtime. NAME alone takes standard input as its value.
+
+    Of that the last line end is left out, as a shell does it, so config:get of one app can be the input of another's
+    config:set. What stands beside --file goes over what is in it."""
+    if "=" in app or not (pairs or source):
+        raise UsageError("Set what?" if "=" not in app else "Which app?", f"{call.program} config:set APP NAME=VALUE")
+    found = call.app(app)
+    in_file = config_input.from_file(call, found, source, "env") if source else {}
+    in_words = config_input.from_words(call, found, pairs)
+    _change(call, found, in_file | in_words, restart=not no_restart)
 
 
 @command("config:unset", role="deploy", changes=True)
 @app_argument
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
-@click.option("--no-restart", is_flag=True, help="Keep it for the next release; what runs stays as it is.")
+@_no_restart
 def unset(call: Call, app: str, names: Sequence[str], no_restart: bool) -> None:
     """Remove config vars: a new release, started without downtime."""
     from gitpaas import configvars
@@ -75,16 +86,38 @@ def unset(call: Call, app: str, names: Sequence[str], no_restart: bool) -> None:
     _change(call, found, dict.fromkeys(names), restart=not no_restart)
 
 
-@command("config:rekey", role="admin", changes=True)
-def rekey(call: Call) -> None:
-    """Make a new key for the config vars of all apps, and seal them anew. The old key opens none of them any more."""
-    from gitpaas.rekey import rekey as close_again
+@command("config:export", role="deploy")
+@app_argument
+@click.option("--format", "style", type=click.Choice(["env", "json", "shell"]), default="env", help="env unless told.")
+def export(call: Call, app: str, style: str) -> None:
+    """Print all config vars for another program: a .env file, JSON, or commands that a shell can eval."""
+    from gitpaas import configvars
 
-    done = close_again(call.platform)
-    call.note(f"{done.values} config vars, {done.releases} releases")
-    call.say(
-        f"{done.values} config vars and those of {done.releases} releases have a new key: {call.config.secret_key}"
-    )
+    variables = configvars.current(call.platform, call.app(app))
+    call.console.out(envfile.write({name: value.reveal() for name, value in variables.items()}, style))
+
+
+@command("config:import", role="deploy", changes=True)
+@app_argument
+@click.argument("source", metavar="FILE|-", default="-")
+@click.option("--format", "style", type=click.Choice(["env", "json"]), default="env", help="env unless told.")
+@click.option("--replace", is_flag=True, help="Unset all that are not in it.")
+@_no_restart
+def import_(call: Call, app: str, source: str, style: str, replace: bool, no_restart: bool) -> None:
+    """Set config vars from a .env file or JSON, all of it or nothing: a file here, over SSH standard input."""
+    found = call.app(app)
+    _change(call, found, config_input.from_file(call, found, source, style), restart=not no_restart, replace=replace)
+
+
+@command("config:rekey", role="admin", changes=True)
+def rekey_(call: Call) -> None:
+    """Make a new key for the config vars of all apps, and seal them anew. The old key opens none of them any more."""
+    from gitpaas import rekey
+
+    done = rekey.rekey(call.platform)
+    counted = f"config vars: {done.values}, releases: {done.releases}"
+    call.note(counted)
+    call.say(f"All is sealed with a new key ({counted}): {call.config.secret_key}")
     call.say("A backup of before needs the key that is in it.")
     if not done.tidy:
         call.say(
@@ -92,27 +125,22 @@ def rekey(call: Call) -> None:
         )
 
 
-def _change(call: Call, app: App, changes: dict[str, str | None], *, restart: bool) -> None:
-    from gitpaas import deploy
+def _on_one_line(value: str) -> str:
+    """Itself, or in quotes with escapes: a value of several lines must not look like several vars."""
+    is_plain = value.isprintable() and value == value.strip() and not value.startswith('"')
+    return value if is_plain else json.dumps(value)
 
-    call.note(", ".join(changes))
-    release = deploy.set_config(call.platform, app, changes, call.actor, call.progress(), restart=restart)
+
+def _change(call: Call, app: App, changes: Mapping[str, str | None], *, restart: bool, replace: bool = False) -> None:
+    from gitpaas import deploy  # late: much of it is for what runs
+
+    call.note(", ".join(changes) + (", no others" if replace else ""))
+    release = deploy.set_config(
+        call.platform, app, changes, call.actor, call.progress(), restart=restart, replace=replace
+    )
     verb = "Unset" if all(value is None for value in changes.values()) else "Set"
     effect = f"{app.name} v{release.number} is live." if release else "The next release will see it."
-    call.say(f"{verb} {', '.join(changes)}. {effect}")
-    if changes.get("PORT") is not None:
-        call.say("A web process never sees this PORT: each of its instances is given one of its own.")
+    call.say(f"{verb} {', '.join(changes)}{' and no others' if replace else ''}. {effect}")
 
 
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        # The text itself may be the rest of a secret that lost its quotes: not repeated here.
-        raise UsageError(
-            "Every argument after the app is NAME=VALUE; one of them has no '='.",
-            "A value with spaces needs quotes twice over SSH: ssh paas \"config:set APP 'NAME=a b'\"",
-        )
-    return variable_name(name), value
-
-
-COMMANDS = (listing, get, set_, unset, rekey)
+COMMANDS = (listing, get, set_, unset, export, import_, rekey_)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import click
 
 from gitpaas import people
+from gitpaas.commands import given
 from gitpaas.commands.base import command, format_option
 from gitpaas.commands.call import Call
 from gitpaas.commands.public_key import PublicKey, one_key
@@ -134,20 +134,9 @@ def _read(call: Call, source: tuple[str, ...]) -> str:
     """The text of the key: words on the command line, a file at the machine itself, else standard input."""
     if len(source) > 1:
         return " ".join(source)
-    if source and source != ("-",):
-        return _read_file(call, source[0])
-    if call.console.tty:
+    if not source and call.console.tty:
         raise UsageError("Which key?", _WHERE.format(call.program))
-    return call.console.read().decode("utf-8", "replace")
-
-
-def _read_file(call: Call, name: str) -> str:
-    if not call.is_local:
-        raise UsageError("Files of yours are not here.", _WHERE.format(call.program))
-    try:
-        return Path(name).expanduser().read_text("utf-8", "replace")
-    except OSError as error:
-        raise UsageError(f"{name} cannot be read: {error.strerror}", _WHERE.format(call.program)) from error
+    return given.read(call, source[0] if source else "-", _WHERE.format(call.program)).decode("utf-8", "replace")
 
 
 def _all(call: Call) -> list[Key]:

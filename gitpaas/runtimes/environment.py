@@ -19,6 +19,8 @@ def additions(spec: InstanceSpec, key: str, port: int | None) -> dict[str, str]:
         "GITPAAS_APP": spec.app,
         "GITPAAS_RELEASE": f"v{spec.release}",
         "GITPAAS_PROCESS": f"{spec.process}.{spec.number}",
+        "GITPAAS_COMMIT": spec.commit,
+        "GITPAAS_URL": spec.url,
         MARK: key,
     }
     if port is not None:

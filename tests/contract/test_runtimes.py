@@ -15,7 +15,7 @@ from instances import MEGABYTE, UID, Host, Sleeper, There, host, output, until
 
 from gitpaas.config import Config
 from gitpaas.errors import CommandFailed, RuntimeFailed
-from gitpaas.values import Exit, Instance, RunOptions, Secret, VolumeMount
+from gitpaas.values import PROVIDED, Exit, Instance, RunOptions, Secret, VolumeMount
 
 
 @pytest.fixture(
@@ -126,10 +126,13 @@ def test_the_environment_is_the_apps_and_not_the_servers(there: There, monkeypat
     artifact = replace(there.artifact(), env={"KEY": "default", "BUILT": "yes", "GITPAAS_APP": "?"})
     code = there.python("import json, os; print(json.dumps(dict(os.environ)))")
     env = {"KEY": Secret("a b\n'c'"), "LANG": "de_DE.UTF-8"}
-    instance = there.start(code, env=env, artifact=artifact, release=3, listens=True)
+    platforms = {"release": 3, "commit": "abc123", "url": "http://demo.localhost:8080"}
+    instance = there.start(code, env=env, artifact=artifact, listens=True, **platforms)
     found = json.loads(output(instance, "\n"))
     assert (found["KEY"], found["BUILT"], found["LANG"]) == ("a b\n'c'", "yes", "de_DE.UTF-8")
     assert (found["GITPAAS_APP"], found["GITPAAS_RELEASE"], found["GITPAAS_PROCESS"]) == ("demo", "v3", "web.1")
+    assert (found["GITPAAS_COMMIT"], found["GITPAAS_URL"]) == ("abc123", "http://demo.localhost:8080")
+    assert PROVIDED.keys() - {"GITPAAS_CRON"} <= found.keys()
     assert str(instance.address).endswith(f":{found['PORT']}")
     assert found["HOME"]
     assert found["PATH"]

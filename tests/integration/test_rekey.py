@@ -101,10 +101,20 @@ def test_a_row_that_was_read_before_still_serves(filled: Flow) -> None:
     assert ended(again) == 0
     # when it starts an instance of it, and copies it
     spec = releases.spec(filled.platform, filled.app, release, "web", 1)
-    copied = releases.copy(filled.platform, filled.app, release, "again", "alice", with_config=True)
+    copied = releases.bring_back(filled.platform, filled.app, release, ALICE)
     # then both have what it was made with
     assert spec.env["TEXT"].reveal() == "one"
     assert configvars.of_release(filled.platform, Release.get_by_id(copied.id))["TEXT"].reveal() == "one"
+
+
+def test_a_rollback_that_was_made_before_goes_live_with_its_config(filled: Flow) -> None:
+    release = releases.bring_back(filled.platform, filled.app, filled.live, ALICE)
+    again = filled.process("from gitpaas.rekey import rekey\nrekey(flow.platform)\nrekey(flow.platform)")
+    assert ended(again) == 0
+
+    releases.bring_up_to_date(filled.platform, filled.app, release)
+
+    assert configvars.of_release(filled.platform, Release.get_by_id(release.id))["TEXT"].reveal() == "one"
 
 
 def test_a_push_under_way_goes_live_with_its_config(filled: Flow) -> None:

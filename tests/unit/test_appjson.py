@@ -43,6 +43,19 @@ def test_missing_names_what_must_be_set_by_hand() -> None:
     assert manifest.missing({"A"}) == []
 
 
+def test_unset_names_what_is_required_whatever_its_default() -> None:
+    manifest = parse({"env": {"A": {}, "B": {"required": False}, "C": "x", "D": {"generator": "secret"}}})
+
+    assert manifest.unset({"A"}) == ["C", "D"]
+
+
+def test_what_the_platform_provides_is_neither_missing_nor_taken() -> None:
+    manifest = parse({"env": {"PORT": "5000", "GITPAAS_URL": {"required": True}, "A": "1"}})
+
+    assert (manifest.missing(()), manifest.unset(()), manifest.defaults(())) == ([], ["A"], {"A": "1"})
+    assert manifest.provided() == ["PORT", "GITPAAS_URL"]
+
+
 def test_formation_and_health() -> None:
     manifest = parse(
         {

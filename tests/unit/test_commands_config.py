@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from callers import Answer, Caller
 
-from gitpaas import deploy
+from gitpaas import configvars, deploy
 from gitpaas.config import Config
 from gitpaas.store import App, Release, Store
 
@@ -36,9 +38,125 @@ def test_a_reader_sees_names_only(deployer: Caller, reader: Caller) -> None:
     assert reader("config:get", "hello", "TOKEN").code == 3
 
 
-def test_a_port_of_the_users_own_is_explained(deployer: Caller) -> None:
-    assert "A web process never sees this PORT" in deployer("config:set", "hello", "PORT=3000").out
-    assert "never sees" not in deployer("config:unset", "hello", "PORT").out
+@pytest.mark.parametrize("name", ["PORT", "GITPAAS_COMMIT", "GITPAAS_ANYTHING"])
+def test_what_the_platform_provides_cannot_be_set(deployer: Caller, name: str) -> None:
+    asked = (("config:set", "hello", f"{name}=1"), ("config:set", "hello", name), ("config:import", "hello"))
+    for words in asked:
+        answer = deployer(*words, stdin=f"A=1\n{name}=1\n".encode())
+        assert (answer.code, name in answer.err) == (2, True)
+    assert deployer("config", "hello", "--format", "json").json == {}
+
+
+def test_what_an_older_server_let_people_set_stays_and_can_go(deployer: Caller) -> None:
+    app = App.get(App.name == "hello")
+    configvars.change(deployer.platform, app, {"PORT": "5000"})
+
+    assert deployer("config", "hello").out == "PORT=5000\n"
+    assert deployer("config:unset", "hello", "PORT").code == 0
+
+
+def test_a_value_from_standard_input(deployer: Caller) -> None:
+    answer = deployer("config:set", "hello", "CERT", stdin=b"-----BEGIN\n'a' $b \xc3\xa4\n\n")
+
+    assert (answer.code, answer.out) == (0, "Set CERT. The next release will see it.\n")
+    assert "Reading the value of CERT" in answer.err
+    assert deployer("config:get", "hello", "CERT").out == "-----BEGIN\n'a' $b ä\n\n"
+
+
+def test_what_one_app_prints_is_another_ones_input(deployer: Caller) -> None:
+    deployer("apps:create", "other")
+    value = "two\nlines\n"
+    deployer("config:set", "hello", f"A={value}")
+    deployer("config:set", "other", "A", stdin=deployer("config:get", "hello", "A").out.encode())
+
+    assert deployer("config:get", "other", "A", "--format", "json").json == {"A": value}
+
+
+@pytest.mark.parametrize(("stdin", "told"), [(b"", "nothing on standard"), (b"\n", "nothing"), (b"\xff", "not UTF-8")])
+def test_an_input_that_is_no_value(deployer: Caller, stdin: bytes, told: str) -> None:
+    answer = deployer("config:set", "hello", "A", stdin=stdin)
+
+    assert (answer.code, told in answer.err) == (2, True)
+    assert deployer("config", "hello", "--format", "json").json == {}
+
+
+def test_at_a_terminal_nobody_types_a_secret(deployer: Caller) -> None:
+    answer = replace(deployer, tty=True)("config:set", "hello", "A", stdin=b"x")
+
+    assert (answer.code, "config:set hello A < FILE" in answer.err) == (2, True)
+
+
+def test_a_file_and_pairs_that_go_over_it(operator: Caller, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("# ours\nexport A=1\nB='two\nlines' # why\n")
+
+    assert operator("config:set", "hello", "--file", str(tmp_path / ".env"), "A=2", "C=3").code == 0
+    assert operator("config", "hello", "--format", "json").json == {"A": "2", "B": "two\nlines", "C": "3"}
+
+
+def test_files_over_ssh_come_on_standard_input(deployer: Caller, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("A=1\n")
+
+    for words in (("config:set", "hello", "--file"), ("config:import", "hello")):
+        answer = deployer(*words, str(tmp_path / ".env"))
+        assert (answer.code, "config:import hello --format env < FILE" in answer.err) == (2, True)
+        assert deployer(*words, "-", stdin=b"A=1\n").code == 0
+    assert deployer("config:get", "hello", "A").out == "1\n"
+
+
+def test_an_import_is_all_or_nothing(deployer: Caller) -> None:
+    answer = deployer("config:import", "hello", stdin=b"A=1\n\nB=s3cret and 'more\nC='s3cret\n")
+
+    assert answer == Answer(
+        2, "", " !     line 4: it is not NAME=VALUE; a value with quotes or of several lines needs quotes.\n"
+        " !     Nothing was changed.\n"
+    )  # fmt: skip
+    assert deployer("config", "hello", "--format", "json").json == {}
+
+
+def test_an_import_keeps_the_others_unless_told(deployer: Caller) -> None:
+    deployer("config:set", "hello", "OLD=1")
+
+    assert deployer("config:import", "hello", "--format", "json", stdin=b'{"A": "1"}').code == 0
+    assert deployer("config", "hello", "--format", "json").json == {"A": "1", "OLD": "1"}
+    answer = deployer("config:import", "hello", "--replace", stdin=b"B=2")
+    assert answer.out == "Set B and no others. The next release will see it.\n"
+    assert deployer("config", "hello", "--format", "json").json == {"B": "2"}
+
+
+def test_nothing_to_import_unsets_nothing(deployer: Caller) -> None:
+    deployer("config:set", "hello", "A=1")
+
+    for text in (b"", b"# only words\n"):
+        assert deployer("config:import", "hello", "--replace", stdin=text).code == 2
+    assert deployer("config:import", "hello", "--replace", "--format", "json", stdin=b"{}").code == 2
+    assert deployer("config:get", "hello", "A").out == "1\n"
+
+
+@pytest.mark.parametrize("style", ["env", "json"])
+def test_what_is_exported_is_what_is_imported(deployer: Caller, style: str) -> None:
+    deployer("apps:create", "other")
+    deployer("config:set", "hello", "A=it's", "B=two\nlines\\", 'C="$x" #`y`', "D=", "E=ä ")
+    text = deployer("config:export", "hello", "--format", style).out
+
+    assert deployer("config:import", "other", "--format", style, stdin=text.encode()).code == 0
+    was, now = (deployer("config", app, "--format", "json").json for app in ("hello", "other"))
+    assert (was, len(was)) == (now, 5)
+
+
+def test_a_reader_exports_nothing(reader: Caller) -> None:
+    assert reader("config:export", "hello").code == 3
+
+
+def test_a_list_shows_each_var_on_one_line(deployer: Caller) -> None:
+    deployer("config:set", "hello", "A=x\nB=2", "C= x", "D=\x1b[2J", 'E="x"', 'F={"a": "ä"}')
+
+    assert deployer("config", "hello").out.splitlines() == [
+        r'A="x\nB=2"',
+        'C=" x"',
+        r'D="\u001b[2J"',
+        r'E="\"x\""',
+        'F={"a": "ä"}',
+    ]
 
 
 def test_unset(deployer: Caller) -> None:
@@ -72,7 +190,8 @@ def test_a_value_that_lost_its_quotes_is_not_repeated(deployer: Caller) -> None:
     assert "quotes twice" in answer.err
 
 
-def test_without_the_app(deployer: Caller) -> None:
+def test_without_the_app_or_anything_to_set(deployer: Caller) -> None:
+    assert deployer("config:set", "hello").err.startswith(" !     Set what?")
     assert deployer("config:set", "A=1", "B=2").err.startswith(" !     Which app?")
 
 
@@ -88,7 +207,7 @@ def test_a_new_key(admin: Caller, deployer: Caller, config: Config) -> None:
     assert config.secret_key.read_bytes() == before
     answer = admin("config:rekey")
 
-    assert answer.out.startswith(f"1 config vars and those of 0 releases have a new key: {config.secret_key}\n")
+    assert answer.out.startswith("All is sealed with a new key (config vars: 1, releases: 0): ")
     assert config.secret_key.read_bytes() != before
     assert deployer("config:get", "hello", "TOKEN").out == "s3cret\n"
 
@@ -102,7 +221,9 @@ def test_a_new_key_while_the_database_is_busy(admin: Caller, monkeypatch: pytest
 def test_with_a_release_the_change_goes_live(deployer: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[Mapping[str, str | None], bool]] = []
 
-    def set_config(platform: Any, app: App, changes: Mapping[str, str | None], *_: Any, restart: bool) -> Any:
+    def set_config(
+        platform: Any, app: App, changes: Mapping[str, str | None], *_: Any, restart: bool, replace: bool
+    ) -> Any:
         asked.append((changes, restart))
         return Release(number=4) if restart else None
 

@@ -150,7 +150,7 @@ def test_help_fits_the_terminal(operator: Caller) -> None:
 
 def test_help_of_one_command_and_of_a_noun(operator: Caller) -> None:
     assert operator("help", "apps", "create").out == operator("apps:create", "-h").out
-    assert "config:set APP NAME=VALUE..." in operator("help", "config").out
+    assert "config:set APP [NAME=VALUE...|NAME]" in operator("help", "config").out
     assert operator("help", "maintenance").out == "maintenance has:\n  maintenance:on APP\n  maintenance:off APP\n"
     assert operator("help", "nonsense").code == 2
 

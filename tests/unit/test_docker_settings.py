@@ -38,6 +38,8 @@ def spec(**values: object) -> InstanceSpec:
         "uid": None,
         "limits": Limits(1000, 20, 30, 0.5),
         "listens": True,
+        "commit": "abc123",
+        "url": "http://demo.localhost",
     }
     return InstanceSpec(**(usual | values))  # type: ignore[arg-type]
 
@@ -53,6 +55,7 @@ def test_the_whole_request() -> None:
         "Image": "sha256:1",
         "Env": [
             *("MODE=config", "BUILT=yes", "GITPAAS_APP=demo", "GITPAAS_RELEASE=v1", "GITPAAS_PROCESS=web.1"),
+            *("GITPAAS_COMMIT=abc123", "GITPAAS_URL=http://demo.localhost"),
             *("GITPAAS_INSTANCE=demo.v1.web.1.x", "PORT=8000"),
         ],
         "Cmd": ["/bin/sh", "-c", "exec serve --now"],

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from gitpaas import cron
 from gitpaas.errors import RuntimeFailed
 from gitpaas.linux import Cgroup
 from gitpaas.runtimes.command import command, shell_line
-from gitpaas.runtimes.environment import environment
+from gitpaas.runtimes.environment import additions, environment
 from gitpaas.runtimes.ports import free_port
-from gitpaas.values import Artifact, InstanceSpec, Limits, Secret
+from gitpaas.values import PROVIDED, Artifact, InstanceSpec, Limits, Secret
 
 
 def spec(**values: object) -> InstanceSpec:
@@ -25,6 +26,8 @@ def spec(**values: object) -> InstanceSpec:
         "uid": None,
         "limits": Limits(files=9),
         "listens": True,
+        "commit": "abc123",
+        "url": "http://demo.localhost",
     }
     return InstanceSpec(**(usual | values))  # type: ignore[arg-type]
 
@@ -79,8 +82,17 @@ def test_config_vars_go_over_the_build_and_the_platform_over_both() -> None:
         "GITPAAS_APP": "demo",
         "GITPAAS_RELEASE": "v3",
         "GITPAAS_PROCESS": "web.2",
+        "GITPAAS_COMMIT": "abc123",
+        "GITPAAS_URL": "http://demo.localhost",
         "GITPAAS_INSTANCE": "key",
     }
+
+
+def test_what_the_platform_adds_is_what_is_told_of() -> None:
+    without = spec(env={}, artifact=Artifact("slug", "/slugs/demo/1", "slug", "", {}))
+    always = PROVIDED.keys() - {cron.NAME}
+    assert additions(without, "key", 20001).keys() == always
+    assert additions(without, "key", None).keys() == always - {"PORT"}
 
 
 def test_a_port_that_is_taken_or_listened_on_is_not_given() -> None:
