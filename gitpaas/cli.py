@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import select
 import sys
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 from gitpaas import config as settings
@@ -14,7 +14,7 @@ from gitpaas.commands.call import Call
 from gitpaas.commands.dispatch import dispatch
 from gitpaas.commands.door import guarded
 from gitpaas.config import Config
-from gitpaas.output import Console
+from gitpaas.output import Console, Streams
 from gitpaas.values import Actor
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def terminal() -> Console:
         gone=_reader_is_gone,
         width=_width(),
         tty=sys.stdin.isatty() and sys.stdout.isatty(),
+        streams=_streams,
     )
 
 
@@ -77,6 +78,12 @@ def _reader_is_gone() -> bool:
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)
     return any(events & (select.POLLERR | select.POLLNVAL) for _, events in poll.poll(0))
+
+
+def _streams() -> AbstractContextManager[Streams]:
+    from gitpaas.terminal import own_streams  # late: few commands want them
+
+    return own_streams(settings.terminal_kind())
 
 
 def _width() -> int:

@@ -326,6 +326,11 @@ def git_environment() -> dict[str, str]:
     }
 
 
+def terminal_kind() -> str:
+    """What the terminal of this process is, if there is one: TERM."""
+    return os.environ.get("TERM", "dumb")
+
+
 def settings() -> list[Setting]:
     """Every setting with its variable, default and documentation, in the order of README's table."""
     home = Setting(

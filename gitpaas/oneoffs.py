@@ -20,8 +20,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
 from gitpaas import events, locks, logs, releases
-from gitpaas.errors import GitpaasError, NotFound
+from gitpaas.errors import EngineFailed, GitpaasError, NotFound
+from gitpaas.output import Terminal
 from gitpaas.platform import Platform
+from gitpaas.runtimes import Attached
 from gitpaas.store import App, OneOff, Release
 from gitpaas.values import Actor, Env, Instance, InstanceSpec, Survey
 
@@ -72,6 +74,30 @@ def stop(platform: Platform, one_off: OneOff, why: str) -> None:
     with locks.held(platform.config.one_off_lock(one_off.id), wait=False) as is_mine:
         if is_mine:  # else somebody waits for it, and says how it ended
             finish(platform, one_off)
+
+
+@contextmanager
+def attached(
+    platform: Platform, app: App, command: str, *, actor: Actor, terminal: Terminal | None, env: Env
+) -> Iterator[tuple[OneOff, Attached]]:
+    """One in the foreground, for the body. It ends with the body, or with this process: then when the server looks, at
+    the latest. Its row is finished in any case."""
+    release = live(app)
+    where = {"TERM": terminal.kind} if terminal else {}
+    with begun(platform, app, release, command, RUN, actor) as one_off:
+        program, why = None, ""
+        try:
+            with platform.runtime.open(spec(platform, app, release, one_off, {**where, **env}), terminal) as program:
+                OneOff.update(instance=program.id).where(OneOff.id == one_off.id).execute()
+                yield one_off, program
+        except ConnectionError:
+            why = "the connection was lost"
+            raise
+        except GitpaasError as error:
+            why = error.message
+            raise
+        finally:
+            finish(platform, one_off, code=_code(program), error=why, is_event=False)
 
 
 def live(app: App) -> Release:
@@ -181,9 +207,16 @@ def settle(platform: Platform, survey: Survey, end: Callable[[Instance], None]) 
 
 
 def finish(
-    platform: Platform, one_off: OneOff, *, code: int | None = None, error: str = "", at: float | None = None
+    platform: Platform,
+    one_off: OneOff,
+    *,
+    code: int | None = None,
+    error: str = "",
+    at: float | None = None,
+    is_event: bool = True,
 ) -> None:
-    """It is over: once, whoever says so. Without a code and a reason nobody knows how it ended."""
+    """It is over: once, whoever says so. Without a code and a reason nobody knows how it ended. `is_event`: no command
+    of a person's is, which is an event already."""
     row = OneOff.get_or_none(OneOff.id == one_off.id)
     if row is None or is_over(row):
         return
@@ -192,9 +225,16 @@ def finish(
     ours = (OneOff.id == row.id) & OneOff.finished_at.is_null()
     values = {OneOff.finished_at: row.finished_at, OneOff.exit_code: row.exit_code, OneOff.error: row.error}
     if OneOff.update(values).where(ours).execute():
-        _tell(platform, row)
+        _tell(platform, row, is_event=is_event)
         _prune(row)
     platform.config.one_off_lock(row.id).unlink(missing_ok=True)
+
+
+def _code(program: Attached | None) -> int | None:
+    try:
+        return program.wait(0) if program else None
+    except (TimeoutError, EngineFailed):
+        return None
 
 
 def _look_at(platform: Platform, one_off: OneOff, instance: Instance, end: Callable[[Instance], None]) -> None:
@@ -217,9 +257,11 @@ def _look_after(platform: Platform, one_off: OneOff) -> None:
         finish(platform, one_off)
 
 
-def _tell(platform: Platform, one_off: OneOff) -> None:
+def _tell(platform: Platform, one_off: OneOff, *, is_event: bool) -> None:
     text, app = outcome(one_off), str(one_off.app.name)
     logs.platform_line(platform.config, app, text)
+    if not is_event:
+        return
     if not one_off.schedule:
         events.record(str(one_off.kind), text, app=app, result=_result(one_off))
     elif _is_news(one_off):

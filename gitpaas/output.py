@@ -5,11 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 _SHOWN = 0.005  # seconds; a step that had nothing to do is not worth a word
+
+
+def _no_streams() -> AbstractContextManager[Streams]:
+    raise ConnectionError("these streams are text only")
 
 
 class Sink(Protocol):
@@ -51,6 +55,31 @@ class Output:
 
 
 @dataclass(frozen=True)
+class Terminal:
+    """What somebody sits at: its kind (TERM) and its size in characters."""
+
+    kind: str
+    columns: int
+    rows: int
+
+
+class Streams(Protocol):
+    """The streams of whoever typed a command, as bytes: for a program that has them to itself. One thread reads, one
+    writes."""
+
+    terminal: Terminal | None  # None: pipes or files
+
+    def read(self, timeout: float) -> bytes | None:
+        """What has come; None when nothing has within `timeout` seconds, empty at the end."""
+
+    def write(self, data: bytes, *, error: bool = False) -> None:
+        """Waits until the reader takes it. ConnectionError when nobody reads any more."""
+
+    def listen(self, on_resize: Callable[[int, int], None], on_signal: Callable[[int], None]) -> None:
+        """Be told of each new size of the terminal (columns, rows), and of each signal that is to be passed on."""
+
+
+@dataclass(frozen=True)
 class Console:
     """Where one command reads and writes: the operator's terminal or an SSH channel; the command cannot tell."""
 
@@ -60,6 +89,7 @@ class Console:
     gone: Callable[[], bool]  # the reader has left: stop following
     width: int = 80
     tty: bool = False
+    streams: Callable[[], AbstractContextManager[Streams]] = _no_streams  # to have them to oneself for the body
 
 
 class Laps:

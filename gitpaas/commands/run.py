@@ -26,24 +26,52 @@ _timeout_option = click.option(
 )
 
 
+@command("run", role="deploy", changes=True)
+@app_argument
+@click.option("-d", "--detach", is_flag=True, help="As run:detached: leave, and it goes on.")
+@_env_option
+@_timeout_option
+@words_argument
+def run(
+    call: Call, app: str, detach: bool, variables: Sequence[str], timeout: float | None, words: Sequence[str]
+) -> int:
+    """Run a command as the app's own processes run, with your terminal (ssh -t) or your pipes; it ends with you."""
+    from gitpaas import oneoffs
+    from gitpaas.relay import relay
+
+    found, env = call.app(app), _environment(variables)
+    line = oneoffs.command_line(found, words)
+    call.note(oneoffs.program(line))
+    if detach:
+        return _leave(call, found, line, timeout, env)
+    with (
+        call.console.streams() as streams,
+        oneoffs.attached(call.platform, found, line, actor=call.actor, terminal=streams.terminal, env=env) as (
+            one_off,
+            program,
+        ),
+    ):
+        call.note(f"{oneoffs.label(one_off)} {oneoffs.program(line)}")
+        try:
+            return relay(program, streams, call.console.gone, timeout)
+        except ConnectionError:
+            call.note(f"{call.noted}: the connection was lost")
+            raise
+
+
 @command("run:detached", role="deploy", changes=True)
 @app_argument
 @_env_option
 @_timeout_option
 @words_argument
-def detached(call: Call, app: str, variables: Sequence[str], timeout: float | None, words: Sequence[str]) -> None:
+def detached(call: Call, app: str, variables: Sequence[str], timeout: float | None, words: Sequence[str]) -> int:
     """Run a command beside an app and leave: it goes on, its output is in the app's log."""
     from gitpaas import oneoffs
 
-    found, env = call.app(app), _environment(variables)
+    found = call.app(app)
     line = oneoffs.command_line(found, words)
     call.note(oneoffs.program(line))
-    one_off = oneoffs.start(call.platform, found, line, actor=call.actor, timeout=timeout, env=env)
-    name = oneoffs.label(one_off)
-    call.note(f"{name} {oneoffs.program(line)}")
-    call.say(f"{name} of {found.name} is running.")
-    call.say(f"What it says: {call.program} logs {found.name} -t -p {name}")
-    call.say(f"To end it: {call.program} run:stop {found.name} {name}")
+    return _leave(call, found, line, timeout, _environment(variables))
 
 
 @command("run:stop", role="deploy", changes=True)
@@ -58,6 +86,18 @@ def stop(call: Call, app: str, name: str) -> None:
     call.note(oneoffs.label(one_off))
     oneoffs.stop(call.platform, one_off, f"stopped by {call.actor.name}")
     call.say(f"{name} of {found.name} is stopped.")
+
+
+def _leave(call: Call, app: App, line: str, timeout: float | None, env: Env) -> int:
+    from gitpaas import oneoffs
+
+    one_off = oneoffs.start(call.platform, app, line, actor=call.actor, timeout=timeout, env=env)
+    name = oneoffs.label(one_off)
+    call.note(f"{name} {oneoffs.program(line)}")
+    call.say(f"{name} of {app.name} is running.")
+    call.say(f"What it says: {call.program} logs {app.name} -t -p {name}")
+    call.say(f"To end it: {call.program} run:stop {app.name} {name}")
+    return 0
 
 
 def describe_all(call: Call, app: App) -> list[dict[str, Any]]:
@@ -112,4 +152,4 @@ def _environment(pairs: Sequence[str]) -> Env:
     return env
 
 
-COMMANDS = (detached, stop)
+COMMANDS = (run, detached, stop)

@@ -7,9 +7,12 @@ what a connection of the library does. HTTP/1.0 keeps the engine from cutting it
 from __future__ import annotations
 
 import json
+import select
+import socket
 import struct
 import weakref
 from collections.abc import Mapping
+from contextlib import suppress
 from urllib.parse import urlencode
 
 from gitpaas.engine.client import plain, silence
@@ -78,6 +81,24 @@ class Stream:
         except ConnectionError:
             return b""
 
+    def send(self, data: bytes | memoryview, timeout: float) -> int:
+        """To the other end; how much of it was taken within `timeout` seconds. BrokenPipeError when nobody takes it."""
+        ready = select.poll()
+        ready.register(self._socket, select.POLLOUT)
+        if not ready.poll(1000 * timeout):
+            return 0
+        try:
+            return self._socket.send(data, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise BrokenPipeError from error
+
+    def end_sending(self) -> None:
+        """Nothing more is sent; what comes is still read."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+
     def close(self) -> None:
         self._socket.close()
 
@@ -100,13 +121,17 @@ class Frames:
 
     def feed(self, data: bytes) -> list[bytes]:
         """The frames that are whole now, without their headers."""
+        return [frame for _, frame in self.feed_apart(data)]
+
+    def feed_apart(self, data: bytes) -> list[tuple[int, bytes]]:
+        """The same, each with the stream it is of: 1 output, 2 errors."""
         data, start, found = self._rest + data, 0, []
         while len(data) - start >= _HEADER.size:
-            _, length = _HEADER.unpack_from(data, start)
+            kind, length = _HEADER.unpack_from(data, start)
             end = start + _HEADER.size + length
             if end > len(data):
                 break
-            found.append(data[start + _HEADER.size : end])
+            found.append((kind, data[start + _HEADER.size : end]))
             start = end
         self._rest = data[start:]
         return found

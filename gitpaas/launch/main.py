@@ -33,6 +33,26 @@ def ready() -> None:
     os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
 
 
+def starter(fd: str) -> None:
+    """The starter listens at this file descriptor, a socket: it reads the same, and gets what `terminal` makes."""
+    if int(fd) != _TELL:
+        os.dup2(int(fd), _TELL)
+        os.close(int(fd))
+    os.set_inheritable(_TELL, False)
+
+
+def console() -> None:
+    """Load what `terminal` needs: inside a sandbox it is out of reach."""
+    from gitpaas.launch import console  # noqa: F401  (late: it costs a start without a terminal some milliseconds)
+
+
+def terminal(columns: str, rows: str) -> None:
+    """Standard input, output and errors are a terminal of its own, and it is the session's."""
+    from gitpaas.launch import console
+
+    console.open_for(_TELL, int(columns), int(rows))
+
+
 def cgroup(directory: str) -> None:
     with open(f"{directory}/cgroup.procs", "w") as procs:
         procs.write("0")
@@ -119,8 +139,8 @@ def _start_time() -> int:
 _STEPS = {
     step.__name__: step
     for step in (
-        session, ready, cgroup, started, limit,
+        session, ready, starter, console, cgroup, started, limit,
         tree.root, tree.link, tree.directory, tree.read, tree.write, tree.file, tree.tmpfs, tree.tmp, tree.overlay,
-        tree.seal, tree.proc, tree.dev, enter, chdir,
+        tree.seal, tree.proc, tree.dev, enter, chdir, terminal,
     )
 }  # fmt: skip

@@ -6,7 +6,33 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from gitpaas.output import Terminal
 from gitpaas.values import Instance, InstanceSpec, Reach, Survey, Usage
+
+
+class Attached(Protocol):
+    """A program in the foreground, with somebody at its streams. One thread reads, one writes; the rest is for all."""
+
+    id: str  # of its instance
+
+    def read(self, timeout: float) -> tuple[int, bytes]:
+        """What it wrote, and where: 1 output (and errors, at a terminal), 2 errors. Empty when it has ended or closed
+        both. TimeoutError when nothing comes. Nobody reading holds it up."""
+
+    def write(self, data: bytes) -> None:
+        """To its standard input; waits until it is taken. BrokenPipeError when nobody reads there any more."""
+
+    def end_input(self) -> None:
+        """The end of its standard input; at a terminal as Ctrl-D."""
+
+    def resize(self, columns: int, rows: int) -> None:
+        """The size of its terminal. Nothing where there is none."""
+
+    def send(self, number: int) -> None:
+        """A signal: to what is in the terminal's foreground, or to the program. Over already is fine."""
+
+    def wait(self, timeout: float) -> int:
+        """Its exit code (128 + n for signal n). TimeoutError when it has not ended by then."""
 
 
 class Runtime(Protocol):
@@ -32,6 +58,13 @@ class Runtime(Protocol):
         """A one-off copy in the foreground (release phase): its lines to `on_line`, its exit code back.
 
         CommandFailed after `timeout` seconds; nothing of it is left running then."""
+
+    def open(self, spec: InstanceSpec, terminal: Terminal | None) -> AbstractContextManager[Attached]:
+        """A one-off copy with its streams in the hands of the body; with `terminal` they are one, of that size. It is
+        found by its labels meanwhile. After the body nothing of it is left: what still runs gets SIGHUP, the usual
+        grace, SIGKILL. It ends as well when the process of the body does, at the latest when the server looks.
+
+        RuntimeFailed when the platform cannot start it."""
 
     def reach(self, instance: Instance) -> Reach:
         """Where it can be asked now; asked anew before each look, since an app may listen elsewhere than it was told.

@@ -6,9 +6,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
-from gitpaas.runtimes import Runtime
+from gitpaas.output import Terminal
+from gitpaas.runtimes import Attached, Runtime
 from gitpaas.runtimes.docker import DockerRuntime
 from gitpaas.runtimes.host import HostRuntime
 from gitpaas.values import Instance, InstanceSpec, Reach, Survey, Usage
@@ -44,6 +45,9 @@ class CombinedRuntime:
 
     def run(self, spec: InstanceSpec, on_line: Callable[[str], None], timeout: float) -> int:
         return self._by_kind(spec).run(spec, on_line, timeout)
+
+    def open(self, spec: InstanceSpec, terminal: Terminal | None) -> AbstractContextManager[Attached]:
+        return self._by_kind(spec).open(spec, terminal)
 
     def reach(self, instance: Instance) -> Reach:
         return self._of(instance).reach(instance)

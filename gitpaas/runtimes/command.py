@@ -33,6 +33,7 @@ def command(
     record: Path,
     first: Sequence[str] = (),
     volumes: Sequence[Mount] = (),
+    last: Sequence[str] = (),
 ) -> list[str]:
     """A Procfile line is a shell command by convention: the app's own words, in the app's own sandbox."""
     place = ("chdir", home(spec)) if spec.uid is None else _inside(spec, spec.uid, scratch, volumes)
@@ -42,6 +43,7 @@ def command(
         *("started", str(pid_file), str(record)),
         *place,
         *sandbox.limits(spec.limits, spec.uid, group),
+        *last,
     )
     return sandbox.launcher(["/bin/sh", "-c", shell_line(spec.command)], steps)
 

@@ -12,8 +12,15 @@ from gitpaas.linux import Cgroup, Process, processes
 _KILLED = 5.0  # seconds in which a SIGKILL must have worked
 
 
-def end_all(first: Process | None, group: Cgroup | None, mark: str, grace: float, tmp: Path) -> None:
-    """SIGTERM to all, up to `grace` seconds, SIGKILL to what is left, until nothing is.
+def end_all(
+    first: Process | None,
+    group: Cgroup | None,
+    mark: str,
+    grace: float,
+    tmp: Path,
+    number: signal.Signals = signal.SIGTERM,
+) -> None:
+    """SIGTERM (or another signal) to all, up to `grace` seconds, SIGKILL to what is left, until nothing is.
 
     Where there is no cgroup, `mark` ("NAME=value" in the environment) finds those that left the session, and `tmp`,
     the directory that is /tmp in the sandbox, those that cleared their environment too. RuntimeFailed when something
@@ -21,7 +28,7 @@ def end_all(first: Process | None, group: Cgroup | None, mark: str, grace: float
     """
     if grace > 0 and (members := _members(first, group, mark, tmp)):
         for process in members:
-            processes.send(process, signal.SIGTERM)
+            processes.send(process, number)
         _await_end(first, group, mark, grace, tmp)
     deadline = time.monotonic() + _KILLED
     while members := _members(first, group, mark, tmp):

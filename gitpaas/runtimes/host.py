@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 
 from gitpaas import linux, locks, shell
 from gitpaas.config import Config
 from gitpaas.errors import CommandFailed, RuntimeFailed
 from gitpaas.linux import Process, processes
-from gitpaas.runtimes import keeper
+from gitpaas.output import Terminal
+from gitpaas.runtimes import Attached, foreground, keeper
 from gitpaas.runtimes.command import command, home
 from gitpaas.runtimes.ending import end_all
 from gitpaas.runtimes.environment import MARK, environment
@@ -43,7 +46,7 @@ class HostRuntime:
             with _our_fault():
                 log = self._open_log(record, spec.uid)
             try:
-                argv = self._command(spec, record, "session", "ready")
+                argv = self._command(spec, record, ("session", "ready"))
                 env = linux.carry(environment(spec, record.id, home(spec), record.port))
                 keeper.start(argv, env, log, lock, self._records.path(record), self._records.exit_file(record))
             finally:
@@ -55,7 +58,7 @@ class HostRuntime:
         if record is None:
             return
         deadline = time.monotonic() + _STARTING
-        while self._is_starting(record) and time.monotonic() < deadline:
+        while not self._records.process(record) and self._records.is_held(record) and time.monotonic() < deadline:
             time.sleep(0.005)
         self._remove(record, grace)
 
@@ -75,6 +78,17 @@ class HostRuntime:
             except CommandFailed as error:
                 message = f"`{spec.command}` took longer than {timeout:g} seconds"
                 raise CommandFailed(message, code=error.code, tail=error.tail) from error
+
+    @contextmanager
+    def open(self, spec: InstanceSpec, terminal: Terminal | None) -> Iterator[Attached]:
+        with self._recorded(spec, one_off=True) as (record, _):
+            env = linux.carry(environment(spec, record.id, home(spec), None))
+            argv = partial(self._command, spec, record)
+            with foreground.started(record.id, argv, env, terminal, partial(self._end, record, 0)) as attached:
+                try:
+                    yield attached
+                finally:
+                    self._end(record, self._config.stop_grace if attached.is_running else 0, signal.SIGHUP)
 
     def reach(self, instance: Instance) -> Reach:
         return Reach(instance.address)
@@ -186,11 +200,14 @@ class HostRuntime:
         if spec.uid is not None:
             os.chown(path, spec.uid, spec.uid)
 
-    def _command(self, spec: InstanceSpec, record: Record, *first: str) -> list[str]:
+    def _command(
+        self, spec: InstanceSpec, record: Record, first: Sequence[str] = (), last: Sequence[str] = ()
+    ) -> list[str]:
         records = self._records
         volumes = [Mount(str(self._config.volume(spec.app, v.name)), v.target, writable=True) for v in spec.volumes]
         scratch = self._scratch(record)
-        return command(spec, record.cgroup, scratch, records.pid_file(record), records.path(record), first, volumes)
+        pid_file, path = records.pid_file(record), records.path(record)
+        return command(spec, record.cgroup, scratch, pid_file, path, first, volumes, last)
 
     def _open_log(self, record: Record, uid: int | None) -> int:
         path = self._log(record)
@@ -203,7 +220,7 @@ class HostRuntime:
 
     def _look_at(self, record: Record, boot: str) -> Instance | None:
         if self._is_starting(record):
-            return None if record.one_off else self._describe(record, "running")
+            return None if record.one_off and record.command is None else self._describe(record, "running")
         process = self._process(record, boot)
         if record.one_off or (process is None and record.boot == boot):
             self._remove(record, grace=0)  # whoever started it was killed half-way
@@ -246,7 +263,7 @@ class HostRuntime:
             exited_at=exited_at,
             exit_code=exit_code,
             restarts=record.restarts,
-            log=self._log(record),
+            log=None if record.one_off else self._log(record),
             oom=state == "exited" and record.cgroup is not None and record.cgroup.ooms() > 0,
             one_off=record.command,
             last_exit=record.last_exit,
@@ -254,14 +271,17 @@ class HostRuntime:
 
     def _remove(self, record: Record, grace: float) -> None:
         """End it and take every trace away, the record last. For any record, in any state, and again."""
-        boot = linux.boot_id()
-        if record.boot == boot:
-            tmp = self._scratch(record) / "tmp"
-            end_all(self._process(record, boot), record.cgroup, f"{MARK}={record.id}", grace, tmp)
+        if record.boot == linux.boot_id():
+            self._end(record, grace)
         if record.cgroup:
             record.cgroup.remove()
         shell.remove(self._scratch(record))
         self._records.remove(record)
+
+    def _end(self, record: Record, grace: float, number: signal.Signals = signal.SIGTERM) -> None:
+        """All of its processes; one that was started in this boot."""
+        tmp = self._scratch(record) / "tmp"
+        end_all(self._records.process(record), record.cgroup, f"{MARK}={record.id}", grace, tmp, number)
 
     def _scratch(self, record: Record) -> Path:
         return self._config.run / "scratch" / record.id

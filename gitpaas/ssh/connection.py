@@ -120,8 +120,12 @@ class Connection(Transport):
 
     def _answer(self, channel: Channel, message: Message) -> None:
         """Answer a request first, then begin: an exit status must never overtake the answer."""
+        session = self.session(channel)
+        if session is not None and (name := _signal_in(message)):
+            session.signal(name)
+            return
         cast(Any, channel)._handle_request(message)
-        if session := self.session(channel):
+        if session is not None:
             session.begin()
 
     _channel_handler_table: ClassVar = {
@@ -146,6 +150,16 @@ class Connection(Transport):
             _log.info("%s: %s", self.address, error)
         elif error is not None and not isinstance(error, EOFError | OSError):
             _log.error("%s: the connection failed", self.address, exc_info=error)
+
+
+def _signal_in(message: Message) -> str | None:
+    """What a `signal` request names, which paramiko knows nothing of; anything else is left as it is."""
+    begin = message.packet.tell()
+    if message.get_binary() == b"signal":
+        message.get_boolean()
+        return message.get_binary().decode("ascii", "ignore")
+    message.packet.seek(begin)
+    return None
 
 
 def _tune(sock: socket.socket) -> None:

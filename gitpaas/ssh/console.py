@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from paramiko.channel import Channel
 from paramiko.ssh_exception import SSHException
 
+from gitpaas import output
 from gitpaas.errors import GitpaasError, UsageError
 from gitpaas.output import Console
 
 _MOST_INPUT = 16 * 1024 * 1024
 _PIECE = 32_000
+_LOOK = 0.5  # seconds until a channel that waits is asked whether its client is still there
 _END_OF_INPUT = b"\x04"  # Ctrl-D
+
+
+class Screen:
+    """What the client says of its terminal, and of signals; it may say so at any moment."""
+
+    def __init__(self) -> None:
+        self.kind: str | None = None  # TERM; None: there is no terminal
+        self.columns, self.rows = 80, 24
+        self.is_raw = False  # every key is for the program that runs
+        self.on_resize: Callable[[int, int], None] = lambda columns, rows: None
+        self.on_signal: Callable[[int], None] = lambda number: None
+
+    def resize(self, columns: int, rows: int) -> None:
+        """A terminal that does not know its size says 0."""
+        self.columns, self.rows = columns or self.columns, rows or self.rows
+        self.on_resize(self.columns, self.rows)
 
 
 class Terminal:
     """`is_gone` says that nobody reads any more: output then vanishes, it never raises."""
 
-    def __init__(self, channel: Channel, is_gone: Callable[[], bool], *, tty: bool) -> None:
+    def __init__(self, channel: Channel, is_gone: Callable[[], bool], screen: Screen) -> None:
         self._channel = channel
         self._is_gone = is_gone
-        self._tty = tty
+        self._screen = screen
+        self._tty = screen.kind is not None
 
-    def console(self, width: int) -> Console:
+    def console(self) -> Console:
         # A terminal has one screen: ssh would print both streams there anyway, in no sure order.
         errors = self._channel.sendall if self._tty else self._channel.sendall_stderr
         return Console(
@@ -32,9 +51,21 @@ class Terminal:
             err=lambda text: self._write(errors, text),
             read=self._read,
             gone=self._is_gone,
-            width=width,
+            width=self._screen.columns,
             tty=self._tty,
+            streams=self._streams,
         )
+
+    @contextmanager
+    def _streams(self) -> Iterator[ChannelStreams]:
+        screen, before = self._screen, self._channel.gettimeout()
+        screen.is_raw = True
+        self._channel.settimeout(_LOOK)
+        try:
+            yield ChannelStreams(self._channel, self._is_gone, screen)
+        finally:
+            self._channel.settimeout(before)
+            screen.on_resize, screen.on_signal = lambda columns, rows: None, lambda number: None
 
     def _write(self, send: Callable[[bytes], object], text: str) -> None:
         if self._tty:
@@ -59,3 +90,41 @@ class Terminal:
         if not end and not self._channel.eof_received:  # half a file or half a password is none
             raise GitpaasError("The connection ended before all of the input was here. Nothing was changed.")
         return b"".join(parts)
+
+
+class ChannelStreams:
+    """output.Streams over a channel that gives up waiting now and then."""
+
+    def __init__(self, channel: Channel, is_gone: Callable[[], bool], screen: Screen) -> None:
+        self._channel = channel
+        self._is_gone = is_gone
+        self._screen = screen
+        kind = screen.kind
+        self.terminal = None if kind is None else output.Terminal(kind, screen.columns, screen.rows)
+
+    def read(self, timeout: float) -> bytes | None:
+        try:
+            data = self._channel.recv(_PIECE)
+        except TimeoutError:
+            return None
+        if not data and not self._channel.eof_received:  # a program must not take half of its input for all of it
+            raise ConnectionResetError("the client has left")
+        return data
+
+    def write(self, data: bytes, *, error: bool = False) -> None:
+        send = self._channel.send_stderr if error else self._channel.send
+        while data:
+            try:
+                sent = send(data)
+            except TimeoutError:
+                sent = 0
+            except (OSError, EOFError, SSHException) as problem:
+                raise ConnectionResetError("the client has left") from problem
+            if not sent and self._is_gone():
+                raise ConnectionResetError("the client has left")
+            data = data[sent:]
+
+    def listen(self, on_resize: Callable[[int, int], None], on_signal: Callable[[int], None]) -> None:
+        self._screen.on_resize, self._screen.on_signal = on_resize, on_signal
+        if self.terminal and (self._screen.columns, self._screen.rows) != (self.terminal.columns, self.terminal.rows):
+            on_resize(self._screen.columns, self._screen.rows)

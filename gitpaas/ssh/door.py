@@ -56,13 +56,13 @@ class Door(ServerInterface):
         session = self._connection.session(channel)
         return session is not None and session.set_variable(name, value)
 
-    def check_channel_pty_request(self, channel: Channel, term: bytes, width: int, *rest: object) -> bool:
+    def check_channel_pty_request(self, channel: Channel, term: bytes, width: int, height: int, *rest: object) -> bool:
         session = self._connection.session(channel)
-        return session is not None and session.set_terminal(width)
+        return session is not None and session.set_terminal(term, width, height)
 
-    def check_channel_window_change_request(self, channel: Channel, width: int, *rest: object) -> bool:
+    def check_channel_window_change_request(self, channel: Channel, width: int, height: int, *rest: object) -> bool:
         session = self._connection.session(channel)
-        return session is not None and session.set_width(width)
+        return session is not None and session.resize(width, height)
 
     def check_channel_shell_request(self, channel: Channel) -> bool:
         session = self._connection.session(channel)

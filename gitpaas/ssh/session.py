@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import shlex
+import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,7 +15,7 @@ from paramiko.channel import Channel
 from paramiko.ssh_exception import SSHException
 
 from gitpaas.errors import GitpaasError, NotAllowed, UsageError
-from gitpaas.ssh.console import Terminal
+from gitpaas.ssh.console import Screen, Terminal
 from gitpaas.ssh.services import Services
 from gitpaas.ssh.transport import Pipe
 from gitpaas.values import Actor
@@ -26,6 +27,9 @@ _log = logging.getLogger(__name__)
 
 _GIT_PROTOCOL = re.compile(rb"version=[0-2](:[a-z0-9=:-]*)?")
 _GIT = re.compile(r"git[ -](receive-pack|upload-pack|upload-archive)(\s|$)")
+_TERM = re.compile(rb"[A-Za-z0-9][A-Za-z0-9+._-]{0,63}")
+_LARGEST = 10_000  # columns or rows
+_SIGNALS = ("ABRT", "ALRM", "FPE", "HUP", "ILL", "INT", "KILL", "PIPE", "QUIT", "SEGV", "TERM", "USR1", "USR2")
 _LEFT = 130  # the exit status after Ctrl-C, as a shell has it
 
 
@@ -39,8 +43,7 @@ class Session:
         self._services = services
         self._command: bytes | None = None
         self._started = False
-        self._width = 80
-        self._tty = False
+        self._screen = Screen()
         self._left = threading.Event()
         self._ending = threading.Lock()
         self._ended = False
@@ -51,18 +54,23 @@ class Session:
             self.git_protocol = value.decode()
             return True
         if name == b"COLUMNS" and re.fullmatch(rb"[1-9]\d{0,3}", value):
-            return self.set_width(int(value))
+            return self.resize(int(value), 0)
         return False
 
-    def set_terminal(self, width: int) -> bool:
-        self._tty = True
+    def set_terminal(self, kind: bytes, columns: int, rows: int) -> bool:
+        self._screen.kind = kind.decode("ascii", "ignore") if _TERM.fullmatch(kind) else "dumb"
         self._pipe.watch = self._watch_for_interrupt
-        return self.set_width(width)
+        return self.resize(columns, rows)
 
-    def set_width(self, width: int) -> bool:
-        if width:  # a terminal that does not know its size says 0
-            self._width = width
+    def resize(self, columns: int, rows: int) -> bool:
+        self._screen.resize(min(columns, _LARGEST), min(rows, _LARGEST))
         return True
+
+    def signal(self, name: str) -> None:
+        """One that the client passes on (RFC 4254, 6.9): TERM, without SIG."""
+        number = getattr(signal, f"SIG{name}", None)
+        if name in _SIGNALS and number is not None:
+            self._screen.on_signal(number)
 
     def set_command(self, command: bytes) -> bool:
         """What to run; one a session."""
@@ -89,7 +97,7 @@ class Session:
 
     def _watch_for_interrupt(self, data: bytes) -> None:
         """Ctrl-C: what runs goes on if it must, the person at the keyboard does not wait for it."""
-        if b"\x03" in data and not self._left.is_set():
+        if b"\x03" in data and not self._screen.is_raw and not self._left.is_set():
             self._left.set()
             self._pipe.interrupt()
             self._hang_up(_LEFT)
@@ -122,8 +130,8 @@ class Session:
             from gitpaas.ssh import git  # late: dulwich, only once somebody pushes
 
             return git.serve(self.channel, _words(line), actor, self._services, self.git_protocol)
-        terminal = Terminal(self.channel, self._is_gone, tty=self._tty)
-        return self._services.execute(_words(line), actor, terminal.console(self._width))
+        terminal = Terminal(self.channel, self._is_gone, self._screen)
+        return self._services.execute(_words(line), actor, terminal.console())
 
     def _actor(self) -> Actor:
         """Asked anew for each session: a connection may live longer than its key."""
@@ -137,7 +145,7 @@ class Session:
         return self._left.is_set() or self.channel.closed or not self._connection.is_active()
 
     def _complain(self, message: str, hint: str | None) -> None:
-        end = "\r\n" if self._tty else "\n"
+        end = "\n" if self._screen.kind is None else "\r\n"
         text = "".join(f" !     {line}{end}" for line in [*message.splitlines(), *(hint or "").splitlines()])
         with suppress(OSError, EOFError, SSHException):
             self.channel.sendall_stderr(text.encode())

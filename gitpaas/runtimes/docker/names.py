@@ -49,7 +49,7 @@ def label_all(
         port="" if port is None else port,
         published=" ".join(f"{inner}:{outer}" for inner, outer in published.items()),
         exit="" if spec.last_exit is None else json.dumps(astuple(spec.last_exit)),
-        oneoff=_ATTACHED if one_off else "" if spec.one_off is None else spec.one_off,
+        oneoff=" ".join(filter(None, [str(spec.one_off or ""), _ATTACHED if one_off else ""])),
     )
 
 
@@ -74,6 +74,11 @@ def published(marks: Mapping[str, str]) -> dict[int, int]:
 def is_attached(marks: Mapping[str, str]) -> bool:
     """Whether somebody waits for it: then it ends with them. Or it is none of ours at all."""
     return _ATTACHED in marks.get("gitpaas.oneoff", _ATTACHED).split()
+
+
+def is_shown(marks: Mapping[str, str]) -> bool:
+    """Whether it is an instance for all, and not a part of something else (a release phase)."""
+    return one_off(marks) is not None or not is_attached(marks)
 
 
 def one_off(marks: Mapping[str, str]) -> int | None:

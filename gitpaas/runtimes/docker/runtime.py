@@ -13,7 +13,9 @@ from gitpaas.config import Config
 from gitpaas.engine import Engine
 from gitpaas.engine.networks import Networks
 from gitpaas.errors import EngineFailed, RuntimeFailed
-from gitpaas.runtimes.docker import abilities, copies, names, one_off, said, usage, volumes
+from gitpaas.output import Terminal
+from gitpaas.runtimes import Attached
+from gitpaas.runtimes.docker import abilities, attached, copies, names, one_off, said, usage, volumes
 from gitpaas.runtimes.docker.exits import Exits
 from gitpaas.runtimes.docker.follower import Follower
 from gitpaas.runtimes.docker.orphans import Orphans
@@ -86,6 +88,9 @@ class DockerRuntime:
 
     def run(self, spec: InstanceSpec, on_line: Callable[[str], None], timeout: float) -> int:
         return one_off.run(self._engine, self._starter, spec, on_line, timeout)
+
+    def open(self, spec: InstanceSpec, terminal: Terminal | None) -> AbstractContextManager[Attached]:
+        return attached.opened(self._engine, self._starter, spec, terminal, self._config.stop_grace)
 
     def reach(self, instance: Instance) -> Reach:
         try:

@@ -10,6 +10,7 @@ from typing import Any
 
 from gitpaas.engine.images import ImageInfo
 from gitpaas.engine.networks import Place
+from gitpaas.output import Terminal
 from gitpaas.runtimes.command import shell_line
 from gitpaas.runtimes.environment import additions
 from gitpaas.values import InstanceSpec, Limits
@@ -38,6 +39,13 @@ _NO_LOG = {"Type": "none", "Config": {}}
 
 
 @dataclass(frozen=True)
+class Streaming:
+    """Somebody is at its streams: pipes, or a terminal."""
+
+    terminal: Terminal | None
+
+
+@dataclass(frozen=True)
 class Surroundings:
     """What the platform decides for one container."""
 
@@ -47,6 +55,7 @@ class Surroundings:
     port: int | None  # what PORT says
     published: Mapping[int, int] = field(default_factory=dict)  # its ports -> those of the host's loopback
     one_off: bool = False
+    streams: Streaming | None = None
     init: bool = True  # the engine has an init process to offer
     host_name: bool = True  # the engine knows host-gateway
     volume_prefix: str = ""
@@ -76,13 +85,24 @@ def container(spec: InstanceSpec, image: ImageInfo, around: Surroundings) -> dic
         },
     }
     if spec.command:
-        asked["Cmd"] = command(spec.command, image.entrypoint)
+        asked["Cmd"] = command(spec.command, image.entrypoint, around.streams.terminal if around.streams else None)
+    if around.streams:
+        asked |= _streams(around.streams)
     return asked
 
 
-def command(line: str, entrypoint: Sequence[str]) -> list[str]:
+def _streams(streams: Streaming) -> dict[str, Any]:
+    """Its input ends with the one that we send."""
+    attached = dict.fromkeys(("AttachStdin", "AttachStdout", "AttachStderr", "OpenStdin", "StdinOnce"), True)
+    return attached | {"Tty": streams.terminal is not None}
+
+
+def command(line: str, entrypoint: Sequence[str], terminal: Terminal | None = None) -> list[str]:
     """A shell command behind the image's own entrypoint, which may be such a shell itself."""
-    return [shell_line(line)] if _is_shell(entrypoint) else [SHELL, "-c", shell_line(line)]
+    line = shell_line(line)
+    if terminal is not None:  # the engine makes terminals without a size, and gives them one when the program runs
+        line = f"stty cols {terminal.columns} rows {terminal.rows} 2>/dev/null; {line}"
+    return [line] if _is_shell(entrypoint) else [SHELL, "-c", line]
 
 
 def needs_shell(spec: InstanceSpec, image: ImageInfo) -> bool:

@@ -18,7 +18,7 @@ from gitpaas.engine.networks import Networks, Place
 from gitpaas.engine.stream import Stream
 from gitpaas.errors import EngineFailed, RuntimeFailed
 from gitpaas.runtimes.docker import names, settings
-from gitpaas.runtimes.docker.settings import Surroundings
+from gitpaas.runtimes.docker.settings import Streaming, Surroundings
 from gitpaas.runtimes.ports import free_port
 from gitpaas.values import InstanceSpec
 
@@ -51,7 +51,12 @@ class Starter:
 
     @contextmanager
     def started(
-        self, spec: InstanceSpec, *, one_off: bool = False, before: Callable[[str], None] = lambda _: None
+        self,
+        spec: InstanceSpec,
+        *,
+        one_off: bool = False,
+        before: Callable[[str], None] = lambda _: None,
+        streams: Streaming | None = None,
     ) -> Iterator[Started]:
         """Within the body nobody takes it for an orphan; it is removed when the body raises.
 
@@ -61,7 +66,7 @@ class Starter:
         try:
             with locks.held(lock):
                 try:
-                    yield self._start(spec, key, one_off, before)
+                    yield self._start(spec, key, before, one_off, streams)
                 except BaseException:
                     self.remove(names.container(key))
                     raise
@@ -83,10 +88,12 @@ class Starter:
                 raise _explained(spec, error) from error
         return self._known[reference]
 
-    def _start(self, spec: InstanceSpec, key: str, one_off: bool, before: Callable[[str], None]) -> Started:
+    def _start(
+        self, spec: InstanceSpec, key: str, before: Callable[[str], None], one_off: bool, streams: Streaming | None
+    ) -> Started:
         image, name = self.image(spec), names.container(key)
         for attempt in range(_TRIES):
-            around = self._surroundings(spec, image, key, one_off)
+            around = self._surroundings(spec, image, key, one_off, streams)
             try:
                 with self._engine.calls(f"{spec.process}.{spec.number} of {spec.app} cannot be started"):
                     self._engine.api.create_container_from_config(settings.container(spec, image, around), name)
@@ -102,7 +109,9 @@ class Starter:
                 return Started(key, name, dict(around.labels))
         raise AssertionError("the last try raises")
 
-    def _surroundings(self, spec: InstanceSpec, image: ImageInfo, key: str, one_off: bool) -> Surroundings:
+    def _surroundings(
+        self, spec: InstanceSpec, image: ImageInfo, key: str, one_off: bool, streams: Streaming | None
+    ) -> Surroundings:
         place = self._networks.place(spec.app)
         port = None if one_off else settings.port(spec, image)
         published = self._publish(port, image) if port is not None and self._is_published(place) else {}
@@ -113,6 +122,7 @@ class Starter:
             port=port,
             published=published,
             one_off=one_off,
+            streams=streams,
             init=self._has_init,
             host_name=_version(self._engine) >= (1, 41),
             volume_prefix=volume_prefix(self._config, spec.app),

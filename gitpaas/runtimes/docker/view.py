@@ -49,7 +49,7 @@ class View:
         if app is None:
             there = {entry["Id"] for entry in entries}
             self._ends = {container: end for container, end in list(self._ends.items()) if container in there}
-        seen = [self._describe(entry, found) for entry in entries if not names.is_attached(entry["Labels"])]
+        seen = [self._describe(entry, found) for entry in entries if names.is_shown(entry["Labels"])]
         return sorted((instance for instance in seen if instance), key=lambda i: (i.started_at, i.id))
 
     def find(self, key: str) -> Instance | None:
@@ -88,7 +88,7 @@ class View:
             restarts=int(marks["gitpaas.restarts"]),
             runtime="docker",
             oom=end is not None and end.oom,
-            log=log_path(self._config, marks["gitpaas.app"], key),
+            log=None if names.is_attached(marks) else log_path(self._config, marks["gitpaas.app"], key),
             one_off=names.one_off(marks),
             last_exit=names.last_exit(marks),
         )
