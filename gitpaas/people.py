@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
@@ -40,6 +40,12 @@ def actors() -> dict[str, Actor]:
     return {
         key.fingerprint: _actor(key, [one for one in grants if one.person == key.person], "") for key in Key.select()
     }
+
+
+def those_there(apps: Iterable[str]) -> frozenset[str]:
+    """Those of these apps that exist."""
+    names = list(apps)
+    return frozenset(app.name for app in App.select(App.name).where(App.name << names)) if names else frozenset()
 
 
 def find(name: str) -> str:

@@ -64,7 +64,7 @@ def table() -> list[str]:
     """README's lines: what has the same roles shares a row."""
     with _fresh() as platform:
         found = dict(_measured(platform))
-    found |= {title: tuple(_may(column, *need) for column in COLUMNS) for title, need in GIT.items()}
+    found |= {title: tuple(may(column, *need) for column in COLUMNS) for title, need in GIT.items()}
     titles = ["", *(column.title for column in COLUMNS)]
     rows = [_row([", ".join(names), *("yes" if cell else "-" for cell in cells)]) for cells, names in _grouped(found)]
     return [_row(titles), _row(["---"] * len(titles)), *rows]
@@ -129,7 +129,7 @@ def _grouped(found: dict[str, tuple[bool, ...]]) -> list[tuple[tuple[bool, ...],
     return sorted(groups.items(), key=lambda group: -sum(group[0]))
 
 
-def _may(column: Column, role: Role, for_all: bool) -> bool:
+def may(column: Column, role: Role, for_all: bool) -> bool:
     has = column.role if for_all else column.actor.role_on(APP)
     return has is not None and ROLES.index(has) >= ROLES.index(role)
 

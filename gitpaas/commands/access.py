@@ -62,7 +62,7 @@ def add(call: Call, app: str, person: str, role: Role) -> None:
 @click.argument("person", metavar="WHO")
 @all_option
 def remove(call: Call, app: str, person: str) -> None:
-    """Take back what was granted. The role of a key stays: keys:set changes that."""
+    """Take back what was granted, and end what it has let them open. The role of a key stays: keys:set changes that."""
     with people.admin_left(call.platform.store, f"A key of {person[:63]} is"):
         found, who = _chosen(call, app), people.find(person)
         call.note(who if found else f"{who} for all apps")

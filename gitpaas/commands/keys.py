@@ -90,7 +90,7 @@ def set_(call: Call, name: str, role: str | None, person: str | None) -> None:
 @command("keys:remove", role="admin", changes=True)
 @click.argument("name", metavar="NAME")
 def remove(call: Call, name: str) -> None:
-    """Take a key's access away. The last admin stays."""
+    """Take a key's access away, and end what it has open. The last admin stays."""
     call.note(name[:80])
     with people.admin_left(call.platform.store, f"{name[:63]} is"):
         key = _find(call, name)

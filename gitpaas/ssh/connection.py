@@ -21,6 +21,7 @@ from gitpaas.ssh.keys import PublicKey
 from gitpaas.ssh.services import Services
 from gitpaas.ssh.session import Session
 from gitpaas.ssh.transport import Packetizer, Pipe
+from gitpaas.values import Actor
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ _PACKET = 32 * 1024
 _SESSIONS = 8  # of one connection at the same time
 _KEEPALIVE = 30  # seconds of silence until we send something that a gone client cannot acknowledge
 _DEAD = 120_000  # milliseconds without an acknowledgement until the kernel gives the connection up
+_LAST_WORDS = 1.0  # seconds that a client gets to hear why it must leave
 _GCM = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 _CTR = ("aes256-ctr", "aes192-ctr", "aes128-ctr")
 _MACS = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256", "hmac-sha2-512")
@@ -60,6 +62,7 @@ class Connection(Transport):
         self._on_end = on_end
         self._sessions: dict[int, Session] = {}
         self._door = Door(self, services)
+        self._dismissed = False
         _tune(sock)
 
     @property
@@ -79,10 +82,22 @@ class Connection(Transport):
         with suppress(OSError):
             cast(socket.socket, self.sock).shutdown(socket.SHUT_RDWR)
 
+    def dismiss(self, reason: str) -> None:
+        """Tell the client why and cut it off, whether it takes that or not. From any thread, without waiting."""
+        if not self._dismissed:
+            self._dismissed = True
+            threading.Thread(target=self._say_goodbye, args=(reason,), name="ssh goodbye", daemon=True).start()
+
+    def actors(self) -> list[Actor]:
+        """As whom its sessions began."""
+        return [session.actor for session in list(self._sessions.values()) if session.actor]
+
     def run(self) -> None:
         try:
             super().run()
         finally:
+            if self._door.refused and not self._door.is_open:
+                self._services.journal.stranger(self.address, self._door.refused)
             for session in list(self._sessions.values()):
                 session.leave()
             self._on_end(self)
@@ -143,6 +158,15 @@ class Connection(Transport):
         cast(Packetizer, self.packetizer).logged_in = True
         self._door.has_let_in()
         self._on_login(self)
+
+    def _say_goodbye(self, reason: str) -> None:
+        late = threading.Timer(_LAST_WORDS, self.disconnect)
+        late.daemon = True
+        late.start()
+        for session in list(self._sessions.values()):
+            session.dismiss(reason)
+        self.disconnect()
+        late.cancel()
 
     def _tell_the_log(self) -> None:
         error = self.saved_exception

@@ -29,7 +29,8 @@ class Door(ServerInterface):
         self._connection = connection
         self._keyring = services.keyring
         self._strangers = services.strangers
-        self._refused: list[str] = []
+        self.refused: list[str] = []  # fingerprints
+        self.is_open = False
 
     def get_allowed_auths(self, username: str) -> str:
         return "publickey"
@@ -39,13 +40,14 @@ class Door(ServerInterface):
         if _is_plain(key) and not weakness(offered) and self._keyring.find(offered):
             self._connection.key = offered  # paramiko checks the signature next; without it nobody is in
             return AUTH_SUCCESSFUL
-        self._refused.append(offered.fingerprint)
+        self.refused.append(offered.fingerprint)
         if text := self._strangers.refusal(offered):
             self._connection.show_banner(text)
         return AUTH_FAILED
 
     def has_let_in(self) -> None:
-        self._strangers.came_along(self._refused)
+        self.is_open = True
+        self._strangers.came_along(self.refused)
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
         if kind == "session" and self._connection.has_room():

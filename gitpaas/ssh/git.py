@@ -8,7 +8,7 @@ from dulwich.errors import GitProtocolError, HangupException
 from paramiko.channel import Channel
 
 from gitpaas import access, repository
-from gitpaas.errors import GitpaasError, NotFound, UsageError
+from gitpaas.errors import GitpaasError, NotAllowed, NotFound, UsageError
 from gitpaas.ssh import upload
 from gitpaas.ssh.receive import PushHandler
 from gitpaas.ssh.services import Services
@@ -19,10 +19,14 @@ from gitpaas.values import Actor, app_name
 def serve(channel: Channel, argv: Sequence[str], actor: Actor, services: Services, protocol: str | None) -> int:
     """Serve one git client to its end. GitpaasError in words for what it may not have."""
     service, app = parse(argv)
-    if service == "receive-pack":
-        access.require(actor, "deploy", app, "A push")
+    pushes = service == "receive-pack"
+    try:
+        access.require(actor, "deploy" if pushes else "read", app, "A push" if pushes else "A fetch")
+    except NotAllowed as error:
+        services.journal.refused("push" if pushes else "fetch", app, actor, error)
+        raise
+    if pushes:
         return _receive(channel, app, actor, services)
-    access.require(actor, "read", app, "A fetch")
     if not services.apps.exists(app):
         raise NotFound(f"There is no app {app!r} to fetch from.", "Your first push makes it: git push paas main")
     path = services.config.repository(app)

@@ -59,6 +59,11 @@ class Lobby:
         for guest in self.guests():
             guest.disconnect()
 
+    def inside(self) -> list[Guest]:
+        """Who has logged in."""
+        with self._lock:
+            return list(self._inside)
+
     def guests(self) -> list[Guest]:
         with self._lock:
             return [*self._waiting, *self._inside]

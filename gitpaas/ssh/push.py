@@ -46,6 +46,7 @@ def take(push: Push, client: Client, services: Services) -> Report:
     try:
         services.apps.for_push(push.app, push.actor, push.object_format)
     except GitpaasError as error:
+        _tell(push, error, services)
         _warn(client, error.message, error.hint)
         reason = "not allowed" if isinstance(error, NotAllowed) else "refused"
         return Report("ok", [(move, reason) for move in push.moves])
@@ -56,10 +57,15 @@ def take(push: Push, client: Client, services: Services) -> Report:
         _log.exception("%s: cannot store a push", push.app)
         problem = f"the server cannot store it: {error.strerror}"
     if problem:
+        services.journal.failed(push.app, push.actor, problem)
         _warn(client, f"The push was refused: {problem}")
         return Report(problem, [(move, "unpacker error") for move in push.moves])
     _move(push, verdicts, services)
-    _deploy(push, verdicts, client, services)
+    deployed = _deployed(push, verdicts, services)
+    by_deploy = _accepted(verdicts) if push.atomic else [deployed]  # of these the deploy tells
+    others = verdicts if deployed is None else {m: why for m, why in verdicts.items() if m not in by_deploy}
+    services.journal.pushed(push.app, push.actor, others)
+    _deploy(push, deployed, verdicts, client, services)
     return Report("ok", [(move, verdicts[move]) for move in push.moves])
 
 
@@ -104,9 +110,16 @@ def _move(push: Push, verdicts: Verdicts, services: Services) -> None:
         verdicts |= refs.divide(at_once, lambda some: refs.transact(push.repository, some))
 
 
-def _deploy(push: Push, verdicts: Verdicts, client: Client, services: Services) -> None:
+def _tell(push: Push, error: GitpaasError, services: Services) -> None:
+    if isinstance(error, NotAllowed):
+        services.journal.refused("push", push.app, push.actor, error)
+    else:
+        services.journal.failed(push.app, push.actor, error.message)
+
+
+def _deploy(push: Push, deployed: Move | None, verdicts: Verdicts, client: Client, services: Services) -> None:
     """Run the hook for a push of the deploy branch; its exit status is that ref's answer (or all of them's)."""
-    accepted, deployed = _accepted(verdicts), _deployed(push, verdicts, services)
+    accepted = _accepted(verdicts)
     if deployed is None:
         branches = [move.ref for move in accepted if move.ref.startswith("refs/heads/") and not is_zero(move.new)]
         if branches:

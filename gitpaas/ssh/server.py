@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import cast
 
 from paramiko import Ed25519Key
 
@@ -18,9 +19,11 @@ from gitpaas.ssh import hostkey
 from gitpaas.ssh.connection import Connection
 from gitpaas.ssh.flow import PlatformApps
 from gitpaas.ssh.ingest import sweep
+from gitpaas.ssh.journal import Journal
 from gitpaas.ssh.keys import Keyring
 from gitpaas.ssh.lobby import Lobby
 from gitpaas.ssh.services import Apps, Execute, Services
+from gitpaas.ssh.watch import Watch
 
 _log = logging.getLogger(__name__)
 
@@ -35,8 +38,11 @@ class SshServer:
     def __init__(self, platform: Platform, execute: Execute, apps: Apps | None = None) -> None:
         config = platform.config
         self._config = config
-        self._services = Services(config, Keyring(platform.store), apps or PlatformApps(platform), execute)
+        self._store = platform.store
+        journal = Journal(platform.store)
+        self._services = Services(config, Keyring(platform.store), apps or PlatformApps(platform), execute, journal)
         self._lobby = Lobby(config.login_grace, config.max_logins)
+        self._watch = Watch(platform.store, lambda: cast(list[Connection], self._lobby.inside()))
         self._host_key = Ed25519Key(filename=str(hostkey.ensure(config.host_key).path))
         self._socket: socket.socket | None = None
         self._stopping = threading.Event()
@@ -101,9 +107,17 @@ class SshServer:
             sweep(repository)
 
     def _look_round(self) -> None:
-        while not self._stopping.wait(_LOOK_ROUND):
-            self._lobby.show_out_the_late()
-            self._services.orphans.reap()
+        """A round that fails is logged; the next one comes all the same."""
+        while not self._stopping.is_set():
+            try:
+                with self._store.session():
+                    while not self._stopping.wait(_LOOK_ROUND):
+                        self._lobby.show_out_the_late()
+                        self._services.orphans.reap()
+                        self._watch.look()
+            except Exception:
+                _log.exception("cannot look round")
+                self._stopping.wait(_LOOK_ROUND)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Protocol
 from gitpaas.config import Config
 from gitpaas.output import Console
 from gitpaas.ssh.children import Orphans
+from gitpaas.ssh.journal import Journal
 from gitpaas.ssh.keys import Keyring
 from gitpaas.ssh.strangers import Strangers
 from gitpaas.values import Actor
@@ -60,6 +61,7 @@ class Services:
     keyring: Keyring
     apps: Apps
     execute: Execute
+    journal: Journal
     strangers: Strangers = field(default_factory=Strangers)
     orphans: Orphans = field(default_factory=Orphans)
     new_apps: NewApps = field(default_factory=NewApps)

@@ -39,6 +39,7 @@ class Session:
     def __init__(self, channel: Channel, connection: Connection, services: Services) -> None:
         self.channel = channel
         self.git_protocol: str | None = None
+        self.actor: Actor | None = None  # once it has begun
         self._connection = connection
         self._services = services
         self._command: bytes | None = None
@@ -91,6 +92,13 @@ class Session:
         if not self._started:
             self._connection.forget(self)
 
+    def dismiss(self, reason: str) -> None:
+        """End it now, and say why. What has begun and must go on goes on, as when the client leaves."""
+        self._left.set()
+        self._pipe.interrupt()
+        self._complain(reason, None)
+        self._hang_up(NotAllowed.exit_code)
+
     @property
     def _pipe(self) -> Pipe:
         return cast(Pipe, self.channel.in_buffer)
@@ -105,7 +113,7 @@ class Session:
     def _run(self, command: bytes) -> None:
         code = 1
         try:
-            code = self._guarded(lambda: self._dispatch(_text(command), self._actor()))
+            code = self._guarded(lambda: self._dispatch(_text(command), self._who()))
         finally:
             self._hang_up(code)
             self._connection.forget(self)
@@ -133,12 +141,13 @@ class Session:
         terminal = Terminal(self.channel, self._is_gone, self._screen)
         return self._services.execute(_words(line), actor, terminal.console())
 
-    def _actor(self) -> Actor:
+    def _who(self) -> Actor:
         """Asked anew for each session: a connection may live longer than its key."""
         key = self._connection.key
         actor = self._services.keyring.actor(key, self._connection.address) if key is not None else None
         if actor is None:
             raise NotAllowed("Your key has been removed from this server.")
+        self.actor = actor
         return actor
 
     def _is_gone(self) -> bool:

@@ -89,6 +89,10 @@ class Store:
             return False
         return not busy
 
+    def version(self) -> int:
+        """Another number once somebody else has written. Compare those of one session only."""
+        return int(self._database.execute_sql("PRAGMA data_version").fetchone()[0])
+
     def close(self) -> None:
         if not self._database.is_closed():
             self._database.close()
