@@ -57,7 +57,8 @@ def terminal() -> Console:
 
 
 def _dispatch(config: Config, argv: list[str], console: Console) -> int:
-    actor = Actor(config.environ.get("USER") or "operator", "admin")
+    who = config.environ.get("SUDO_USER") or config.environ.get("USER") or "operator"
+    actor = Actor(who, "admin")
     with Call(config, lambda: _platform(config), actor, console) as call:
         return dispatch(COMMANDS, argv or ["help"], call)
 

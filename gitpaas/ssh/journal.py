@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from gitpaas import events
-from gitpaas.errors import GitpaasError, NotAllowed
+from gitpaas.errors import NotAllowed, StoreFailed
 from gitpaas.repository import Move, is_zero
 from gitpaas.store import Store
 from gitpaas.values import Actor
@@ -43,18 +44,20 @@ class Journal:
         self._keep("push", problem, app, actor, "failed")
 
     def _keep(self, action: str, text: str, app: str, actor: Actor, result: str) -> None:
-        try:
-            with self._store.session():
-                events.record(action, text, app=app, actor=actor, result=result)
-        except GitpaasError:
-            _log.exception("the event %r of %s could not be kept", action, app)
+        with self._session():
+            events.record(action, text, app=app, actor=actor, result=result)
 
     def _refused(self, action: str, text: str, app: str | None, actor: Actor) -> None:
+        with self._session():
+            events.refused(action, text, app=app, actor=actor)
+
+    @contextmanager
+    def _session(self) -> Iterator[None]:
         try:
             with self._store.session():
-                events.refused(action, text, app=app, actor=actor)
-        except GitpaasError:
-            _log.exception("the refusal of %r of %s could not be kept", action, app)
+                yield
+        except StoreFailed:
+            _log.exception("an event could not be kept")
 
 
 def _told(move: Move, reason: str | None) -> str:
