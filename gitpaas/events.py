@@ -94,6 +94,11 @@ def after(number: int, wanted: Wanted = EVERYTHING) -> Iterator[Event]:
     return _in_pages(_chosen(wanted), number)
 
 
+def all_of(action: str) -> list[Event]:
+    """Every event of this kind, oldest first."""
+    return list(Event.select().where(Event.action == action).order_by(Event.id))
+
+
 def last_number() -> int:
     """The number of the newest event; 0 when there is none."""
     newest = Event.select(Event.id).order_by(Event.id.desc()).first()

@@ -1,18 +1,19 @@
-"""What reconcile tells of: each time in the app's own log, and as an event when it is news. A crash loop is news twice:
-when it begins, and when it turns out to be one."""
+"""What reconcile tells of: each time in the app's own log, and as an event when it is news. Of a crash loop that is the
+first crash, that it is a loop, and its end."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from gitpaas import events
+from gitpaas.loops import Loops
 from gitpaas.plan import LOOP, Missing
 from gitpaas.values import Instance, Survey
 
 Tell = Callable[[str, str], None]  # (app, text): a line in the app's own log
 
-_ACTION = "reconcile"
+_ACTION, _OOM = "reconcile", "out-of-memory"
 _BLIND = "Docker Engine does not answer; what runs there, and where its requests go, is left as it is"
 _SEES = "Docker Engine answers again"
 
@@ -22,6 +23,7 @@ class News:
 
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
+        self._loops = Loops()
         self._unseen: frozenset[str] = frozenset()
         self._refusals: dict[tuple[str, str], str] = {}  # the last one of each instance that cannot be started
 
@@ -38,10 +40,18 @@ class News:
         wait = missing.due - time.time()
         text = f"{last.label} {how}; starting again" + (f" in {wait:.0f} s" if wait >= 1 else "")
         self._tell(app, text)
-        if missing.restarts == 1:
+        if last.oom and missing.restarts < LOOP:
+            events.record(_OOM, f"{last.label} v{last.release} {how}", app=app, result="failed")
+        elif missing.restarts == 1:
             events.record(_ACTION, text, app=app)
-        elif missing.restarts == LOOP:
-            events.record(_ACTION, f"{last.label} keeps crashing: it {how}", app=app, result="failed")
+        self._loops.crashed(app, missing, how)
+
+    def steady(
+        self, app: str, release: int | None, wanted: Mapping[str, Collection[int]], instances: Sequence[Instance]
+    ) -> None:
+        """Crash loops that are over."""
+        for text in self._loops.ended(app, release, wanted, instances):
+            self._tell(app, text)
 
     def started(self, app: str, missing: Missing) -> None:
         """Something runs again."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gitpaas.values import Exit, Instance
 
 LOOP = 3  # crashes in a row: no accident any more
-_STEADY = 60.0  # seconds an instance must have run for its next crash to count as the first
+STEADY = 60.0  # seconds an instance must have run for its next crash to count as the first
 _LONGEST_WAIT = 60.0  # seconds between two starts of something that crashes every time
 
 
@@ -26,7 +26,7 @@ class Missing:
         if self.last is None:
             return 0
         ran = (self.last.exited_at or self.last.started_at) - self.last.started_at
-        return 1 if ran > _STEADY else self.last.restarts + 1
+        return 1 if ran > STEADY else self.last.restarts + 1
 
     @property
     def last_exit(self) -> Exit | None:
@@ -55,7 +55,7 @@ def crashes(instance: Instance, now: float) -> int:
     """How many crashes in a row it stands for: 0 for one that has run quietly for a while."""
     if instance.state == "exited":
         return Missing(instance.process, instance.number, instance).restarts
-    return instance.restarts if now - instance.started_at < _STEADY else 0
+    return instance.restarts if now - instance.started_at < STEADY else 0
 
 
 def crash_loops(instances: Sequence[Instance], now: float) -> str:

@@ -60,6 +60,7 @@ class Reconciler:
                         queue.bury_dead(platform, intent.app)
                     if not _is_unseen(intent, survey):
                         self._look_at(name, intent, instances.get(name, []), route)
+                        self._tell_steady(name, intent, instances.get(name, []))
                 except Exception:
                     _log.exception("reconciling %s failed", name)
             self._forget_unknown_hosts(routes, intents)
@@ -80,6 +81,11 @@ class Reconciler:
         ):
             if is_mine:
                 self._mend(name, is_quiet)
+
+    def _tell_steady(self, name: str, intent: Intent | None, instances: Sequence[Instance]) -> None:
+        if intent is not None:
+            release = intent.release.number if intent.release else None
+            self._news.steady(name, release, intent.wanted, instances)
 
     def _mend(self, name: str, is_quiet: bool) -> None:
         """With the lock: look again, since it may all have changed, and act."""

@@ -87,6 +87,15 @@ def waiting(shown: Shown) -> str:
     return f"Starting again: {', '.join([*named, *more])}." if named else ""
 
 
+def starved(shown: Shown, program: str) -> str:
+    """What to do about those whose last end was want of memory."""
+    labels = sorted(i.label for i in shown.instances if (how := i.exit or i.last_exit) and how.oom)
+    if not labels:
+        return ""
+    more = f"{program} resource:limit {shown.app.name} -p {labels[0].partition('.')[0]} --memory SIZE"
+    return f"{' and '.join(labels)} ran out of memory. To give more: {more}"
+
+
 def describe(shown: Shown) -> dict[str, Any]:
     """All of it, as JSON shows it."""
     return {

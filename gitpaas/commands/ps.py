@@ -44,6 +44,7 @@ def listing(call: Call, app: str, style: str) -> None:
         instances.table(shown, call.console.width),
         run.table(call, found),
         instances.waiting(shown),
+        instances.starved(shown, call.program),
         f"{loops}. To see why: {call.program} logs {found.name}" if loops else "",
     ):
         if text:

@@ -13,7 +13,7 @@ import pytest
 from flow import ALICE, WEB, WORKER, Flow
 from instances import until
 
-from gitpaas import apps, deploy, locks, queue, repository
+from gitpaas import apps, deploy, limiting, linux, locks, queue, repository
 from gitpaas.errors import Conflict, EngineFailed, RuntimeFailed
 from gitpaas.platform import Platform
 from gitpaas.reconcile import Reconciler
@@ -38,8 +38,9 @@ def test_crashed_instance_is_started_again_and_routed(flow: Flow) -> None:
 
 
 def events(flow: Flow) -> list[str]:
-    """What reconcile kept as news."""
-    return [event.text for event in Event.select().where(Event.action == "reconcile").order_by(Event.id)]
+    """What was kept as news of the platform's own."""
+    kinds = Event.action.in_(("reconcile", "crash-loop", "out-of-memory"))
+    return [event.text for event in Event.select().where(kinds).order_by(Event.id)]
 
 
 def test_crash_and_recovery_are_news_once(flow: Flow) -> None:
@@ -59,6 +60,58 @@ def test_crash_loop_is_news_when_it_begins_and_when_it_is_one(flow: Flow) -> Non
         "worker.1 exited with 9; starting again",
         "worker.1 keeps crashing: it exited with 9, 3 times in a row",
     ]
+
+
+def test_crash_loop_is_over_when_it_has_run_for_a_while(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    flow.deploy(procfile=WEB + "worker: exit 9\n")
+    deploy.scale(flow.platform, flow.app, {"worker": 1}, ALICE, flow.out)
+    flow.reconcile(lambda: any("keeps crashing" in text for text in events(flow)))
+    told = events(flow)
+    assert flow.push(flow.commit(procfile=WEB + WORKER)) == 0
+    flow.reconcile(lambda: flow.labels() == ["web.1 v2", "worker.1 v2"])
+    assert events(flow) == told, "it may crash again at once"
+
+    monkeypatch.setattr("gitpaas.loops.STEADY", 0.0)
+    another_server(flow)
+    flow.reconcile(lambda: events(flow) != told)
+    flow.reconcile()
+    another_server(flow)
+    flow.reconcile()
+    assert events(flow) == [*told, "worker.1 v2 crashes no more"]
+    assert flow.told[-1] == "worker.1 v2 crashes no more"
+
+
+def test_crash_loop_is_over_when_it_is_told_to_stop(flow: Flow) -> None:
+    flow.deploy(procfile=WEB + "worker: exit 9\n")
+    deploy.scale(flow.platform, flow.app, {"worker": 1}, ALICE, flow.out)
+    flow.reconcile(lambda: any("keeps crashing" in text for text in events(flow)))
+    another_server(flow)
+    flow.reconcile()
+    assert sum("keeps crashing" in text for text in events(flow)) == 1
+    deploy.stop(flow.platform, flow.app, flow.out, "worker")
+    flow.reconcile()
+    assert events(flow)[-1] == "worker.1 is not to run any more, and so crashes no more"
+
+
+@pytest.mark.needs("sandbox")
+def test_want_of_memory_is_an_event(flow: Flow) -> None:
+    if linux.cgroup_version() is None:
+        pytest.skip("needs cgroups, which this machine does not have")
+    greedy = "worker: exec python3 -I -S -c 'data = bytearray(99000000)'\n"
+    flow.deploy(procfile=WEB + greedy)
+    limiting.limit(flow.platform, flow.app, "worker", {"memory": "20m"}, flow.out)
+    deploy.scale(flow.platform, flow.app, {"worker": 1}, ALICE, flow.out)
+    flow.reconcile(lambda: len(events(flow)) == 3)
+    assert events(flow) == [
+        "worker.1 v1 ran out of memory",
+        "worker.1 v1 ran out of memory",
+        "worker.1 keeps crashing: it ran out of memory, 3 times in a row",
+    ]
+    assert [i.last_exit.oom for i in flow.platform.runtime.running("hello") if i.last_exit] == [True]
+
+
+def another_server(flow: Flow) -> None:
+    flow.reconciler = type(flow.reconciler)(flow.platform, lambda app, text: flow.told.append(text))
 
 
 def test_deploys_and_rounds_without_trouble_are_no_news(flow: Flow) -> None:
