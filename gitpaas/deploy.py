@@ -45,7 +45,7 @@ def rollback(platform: Platform, app: App, number: int | None, actor: Actor, out
     """A new release that copies an older one: its artifact and its config vars, without a build. NotKept when it takes
     one, as receive.rebuild() does it."""
     with rollout.change(platform, app) as app:
-        older = releases.find(app, number) if number else releases.before(app)
+        older = releases.before(app) if number is None else releases.find(app, number)
         if older.status != "live":
             raise UsageError(f"v{older.number} never went live.", f"Choose another: ssh paas releases {app.name}")
         if not releases.is_kept(platform, older):

@@ -137,7 +137,7 @@ def person(platform: Platform, made: Artifact, name: str, *, stopped: bool) -> N
     configvars.change(platform, app, {f"NAME_{n}": f"value {n}" for n in range(5)})
     build = store.Build.create(app=app, commit="c" * 40, ref="", previous="", status="live", by="bench", finished_at=1)
     for _ in range(RELEASES):
-        release = releases.create(platform, app, own, "Deploy ccccccc", "bench", build)
+        release = releases.create(platform, app, own, build)
     store.Release.update(status="live").where(store.Release.app == app).execute()
     store.App.update(release=release.number, stopped=stopped).where(store.App.id == app.id).execute()
 

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.needs("git", "ssh", "ssh-keygen"), pytest.mark.timeout
 def follow_releases(app: AppRepo) -> None:
     """The two lines of README."""
     app.git("config", "--add", "remote.paas.fetch", "+refs/releases/*:refs/remotes/paas/releases/*")
-    app.git("config", "--add", "notes.displayRef", "refs/remotes/paas/releases/notes")
+    app.git("config", "--add", "notes.displayRef", "refs/remotes/*/releases/notes")
 
 
 def test_deploy_break_and_back_again(any_world: RunWorld) -> None:

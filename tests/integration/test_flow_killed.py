@@ -111,6 +111,26 @@ def test_killed_without_a_server_the_next_push_finds_it_done(flow: Flow) -> None
     is_whole(flow)
 
 
+@pytest.mark.parametrize(
+    ("step", "when"), [("releases.create", "after"), ("phases.prepare", "before"), ("releases.make_live", "before")]
+)
+def test_killed_while_it_uses_a_build_again_it_leaves_that_to_the_release_that_had_it(
+    flow: Flow, step: str, when: str
+) -> None:
+    first = flow.deploy(RELEASE_AND_WEB)
+    flow.deploy(RELEASE_AND_WEB)
+
+    pushed_and_killed(flow, first.commit, step, when)
+
+    flow.reconcile(lambda: flow.last_build().finished_at)
+    assert flow.last_build().status == "failed"
+    is_whole(flow)
+    assert flow.push(first.commit) == 0
+    assert flow.live.artifact == first.artifact
+    is_whole(flow)
+    is_recorded(flow)
+
+
 # Change and release appear together: who is killed before that has changed nothing.
 @pytest.mark.parametrize(
     ("step", "left"), [("releases.copy", []), ("starting.start", ["failed"]), ("starting.await_healthy", ["failed"])]
