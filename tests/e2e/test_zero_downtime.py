@@ -3,40 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import http.client
-import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import closing, suppress
 
 import pytest
 from websockets.asyncio.client import connect
 
 from .conftest import RunWorld
-from .world import AppRepo, World
+from .visitors import RATE, load_on
 
 pytestmark = [pytest.mark.needs("git", "ssh", "ssh-keygen"), pytest.mark.timeout(400)]
 
 REDEPLOYS = 20
-RATE = 200  # requests a second, over all threads
-THREADS = 4
-
-
-@dataclass
-class Load:
-    """What the visitors saw. `failures`: anything but a 200 with a version in it."""
-
-    answers: int = 0
-    failures: list[str] = field(default_factory=list)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def count(self, failure: str | None) -> None:
-        with self.lock:
-            self.answers += 1
-            if failure:
-                self.failures.append(failure)
 
 
 def test_redeploys_under_load_fail_no_request(any_world: RunWorld) -> None:
@@ -131,50 +110,3 @@ def test_websocket_goes_on_across_the_switch_until_the_drain_ends(any_world: Run
 async def _echo(socket: object, text: str) -> str:
     await socket.send(text)  # type: ignore[attr-defined]
     return str(await asyncio.wait_for(socket.recv(), timeout=10))  # type: ignore[attr-defined]
-
-
-@contextmanager
-def load_on(app: AppRepo) -> Iterator[Load]:
-    """A steady load: keep-alive GETs, GETs on new connections, and POSTs."""
-    load, over = Load(), threading.Event()
-    visitors = [
-        threading.Thread(target=_visit, args=(app.world, app.name, kind, load, over))
-        for kind in ("keep-alive", "keep-alive", "new", "post")[:THREADS]
-    ]
-    for visitor in visitors:
-        visitor.start()
-    try:
-        yield load
-    finally:
-        over.set()
-        for visitor in visitors:
-            visitor.join(timeout=30)
-
-
-def _visit(world: World, app: str, kind: str, load: Load, over: threading.Event) -> None:
-    due = time.monotonic()
-    with closing(world.connect()) as connection:
-        while not over.is_set():
-            load.count(_request(connection, app, kind))
-            if kind == "new":
-                connection.close()
-            due = max(due + THREADS / RATE, time.monotonic() - 1)  # a slow moment is not made up for with a burst
-            time.sleep(max(0.0, due - time.monotonic()))
-
-
-def _request(connection: http.client.HTTPConnection, app: str, kind: str) -> str | None:
-    """None when all is well, else what came instead."""
-    host = {"Host": f"{app}.localhost"}
-    try:
-        if kind == "post":
-            connection.request("POST", "/", body=b"x" * 1000, headers=host)
-        else:
-            connection.request("GET", "/", headers=host)
-        response = connection.getresponse()
-        body = response.read()
-    except (OSError, http.client.HTTPException) as error:
-        connection.close()
-        return f"{kind}: {error!r}"
-    return (
-        None if response.status == 200 and body.startswith(b"version") else f"{kind}: {response.status} {body[:80]!r}"
-    )
