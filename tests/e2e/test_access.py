@@ -58,6 +58,24 @@ def test_a_person_who_is_let_in_to_one_app_deploys_that_one_and_sees_no_other(wo
     assert (deploy["by"], deploy["key"], deploy["address"]) == ("carol", "carol-laptop", "127.0.0.1")
 
 
+def test_a_command_that_a_removed_key_runs_ends(world: World) -> None:
+    app = world.new_app()
+    app.deploy()
+    world.new_key("runner", "--person", "dave", "--role", "none")
+    assert world.ssh("access:add", app.name, "dave", "--role", "deploy").code == 0
+    command = [*_ssh_as(world, world.user / "runner"), "run", app.name, "--", "sh -c 'echo up; exec sleep 4321'"]
+    running = world.begin(command)
+    running.wait_for("up")
+    assert [one["by"] for one in world.ssh_json("ps", app.name)["one_offs"]] == ["dave"]
+
+    assert world.ssh("access:remove", app.name, "dave").code == 0
+
+    ended = running.end(30)
+    assert ended.code == 3
+    assert "What you may do here has become less." in ended.output
+    wait_until(lambda: not world.ssh_json("ps", app.name)["one_offs"], "the command to end", 40)
+
+
 def test_logs_that_a_removed_key_follows_end(world: World) -> None:
     app = world.new_app()
     app.deploy()
