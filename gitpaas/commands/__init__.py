@@ -29,6 +29,7 @@ from gitpaas.commands import (
     service,
     storage,
     toolchain,
+    top,
     version,
 )
 from gitpaas.commands.base import Command
@@ -55,6 +56,7 @@ COMMANDS: tuple[Command, ...] = (
     *apps.COMMANDS,
     *config.COMMANDS,
     *ps.COMMANDS,
+    *top.COMMANDS,
     *resource.COMMANDS,
     *run.COMMANDS,
     *cron.COMMANDS,

@@ -18,7 +18,7 @@ from gitpaas.values import Actor
 SECRET_FREE = {
     "apps", "apps:info", "config", "ps", "logs", "builds", "builds:info", "builds:output", "releases", "releases:info",
     "releases:output", "open",
-    "events", "storage", "disk", "access", "resource", "cron",
+    "events", "storage", "disk", "access", "resource", "top", "cron",
 }  # fmt: skip
 ADMINS_ONLY = {
     "apps:destroy", "storage:destroy", "keys", "keys:add", "keys:set", "keys:remove", "access:add", "access:remove",
