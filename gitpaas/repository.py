@@ -19,7 +19,7 @@ NOTES = "refs/notes/releases"
 HIDDEN = ("refs/builds/",)
 RESERVED = (*HIDDEN, RELEASES, f"{NOTES}/")
 
-_LARGE, _MANY_BYTES = 256 * 1024, 64 * 1024 * 1024  # of files that are searched: one, and all together
+_LARGE, _MANY_BYTES = 256 * 1024, 32 * 1024 * 1024  # of files that are searched: one, and all together
 _MANY_PACKS = 50  # as gc.autoPackLimit
 _QUICK = 60.0  # seconds; every call here touches refs and a few objects only
 
@@ -156,7 +156,7 @@ def mentions(path: Path, commit_id: str, word: str) -> bool:
     if sum(small.values()) > _MANY_BYTES:
         return True
     asked = "".join(f"{oid}\n" for oid in small)
-    return word in git(path, "cat-file", "--batch", "--buffer", stdin=asked.encode())
+    return word.encode() in _bytes(path, "cat-file", "--batch", "--buffer", stdin=asked.encode())
 
 
 def fast_import(path: Path, stream: bytes) -> None:
@@ -203,5 +203,9 @@ def is_zero(object_id: str) -> bool:
 
 def git(path: Path, *arguments: str, stdin: bytes | None = None) -> str:
     """Output of one git command on the bare repository, or CommandFailed with its last lines."""
+    return _bytes(path, *arguments, stdin=stdin).decode("utf-8", "replace")
+
+
+def _bytes(path: Path, *arguments: str, stdin: bytes | None) -> bytes:
     argv = ["git", f"--git-dir={path}", *arguments]
-    return shell.capture(argv, env=git_environment(), timeout=_QUICK, input=stdin).decode("utf-8", "replace")
+    return shell.capture(argv, env=git_environment(), timeout=_QUICK, input=stdin)

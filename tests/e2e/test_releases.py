@@ -46,9 +46,8 @@ def test_deploy_break_and_back_again(any_world: RunWorld) -> None:
     assert (newest["subject"], third["description"]) == ("As it was", "Rollback to v1")
 
 
-def test_rollback_to_what_is_not_kept_builds_it_again(run_world: RunWorld) -> None:
-    world = run_world(KEEP_RELEASES=1)
-    app = world.new_app()
+def test_rollback_to_what_is_not_kept_builds_it_again(any_world: RunWorld) -> None:
+    app = any_world(KEEP_RELEASES=1).new_app()
     app.deploy()
     app.ssh("config:set", "A=1")
     app.deploy({"version.txt": "version 2"})

@@ -311,7 +311,10 @@ def test_defects_of_honest_old_histories_are_let_in(door, work):
         b"refs/heads/\xff\xfe",
         "refs/builds/1",
         "refs/builds",
-        "refs/releases/1",
+        "refs/releases/v1",
+        "refs/releases",
+        "refs/notes/releases",
+        "refs/notes/releases/v1",
     ],
 )
 def test_a_hostile_ref_name_is_refused_and_the_others_are_not(door, work, name):
@@ -327,7 +330,9 @@ def test_a_hostile_ref_name_is_refused_and_the_others_are_not(door, work, name):
     assert sorted(path.name for path in (door.repository() / "refs" / "heads").iterdir()) == ["first", "good"]
 
 
-@pytest.mark.parametrize("name", ["ünï", "emoji-🚀", "x" * 200, "a/b/c", "-dash", "semi;colon", "$(id)", "quote'quote"])
+@pytest.mark.parametrize(
+    "name", ["ünï", "emoji-🚀", "x" * 200, "a/b/c", "releases/v1", "-dash", "semi;colon", "$(id)", "quote'quote"]
+)
 def test_an_unusual_but_sane_ref_name_is_taken(door, work, name):
     work.push(f"main:refs/heads/{name}").ok()
 

@@ -280,6 +280,35 @@ def test_hidden_refs_are_shown_to_nobody(door, work):
     assert "refs/builds" not in work.push("--mirror", "--dry-run").ok().err
 
 
+def test_releases_are_shown_to_who_fetches_and_not_to_who_pushes(door, work):
+    work.push("main:feature").ok()
+    for ref in ("refs/releases/v1", "refs/notes/releases", "refs/notes/commits"):
+        repository.git(door.repository(), "update-ref", ref, work.head())
+
+    shown = work.git("ls-remote", "paas").ok().out
+    pushed = work.push("--mirror").ok().err  # which removes what it sees and does not have
+
+    assert "refs/releases/v1" in shown
+    assert "refs/notes/releases" in shown
+    assert "refs/notes/commits" in pushed
+    assert "releases" not in pushed
+    assert door.ref("refs/releases/v1") == door.ref("refs/notes/releases") == work.head()
+
+
+def test_commits_of_releases_need_not_be_sent_again(door, work):
+    """What a push has overwritten is still here: a force push of it sends no objects."""
+    work.push("main:feature").ok()
+    older = work.commit("much")
+    work.push("main:feature").ok()
+    repository.git(door.repository(), "update-ref", "refs/releases/v1", older)
+    work.git("reset", "-q", "--hard", "HEAD~1").ok()
+    work.push("--force", "main:feature").ok()
+
+    sent = work.push("--progress", f"+{older}:refs/heads/feature").ok().err
+
+    assert "Total 0 (delta 0)" in sent
+
+
 def test_push_from_a_shallow_clone_and_then_from_a_deeper_one(door, work):
     for number in range(5):
         work.commit(f"number {number}")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gitpaas import repository
+from gitpaas.errors import CommandFailed
 
 pytestmark = pytest.mark.needs("git")
 
@@ -26,7 +27,7 @@ def made(tmp_path: Path) -> Path:
 def commit(path: Path, text: str) -> str:
     blob = repository.git(path, "hash-object", "-w", "--stdin", stdin=text.encode()).strip()
     tree = repository.git(path, "mktree", stdin=f"100644 blob {blob}\tfile\n".encode()).strip()
-    return repository.git(path, *WHO, "commit-tree", tree, "-m", text).strip()
+    return repository.git(path, *WHO, "commit-tree", tree, "-m", text[:50]).strip()
 
 
 def test_it_is_made_with_our_hook_and_making_it_again_changes_nothing(made: Path, tmp_path: Path) -> None:
@@ -69,3 +70,36 @@ def test_commits_are_counted_and_described(made: Path) -> None:
     assert repository.commit(made, first).subject == "one"
     assert repository.count_commits(made, "0" * 40, first) == 1
     assert repository.count_commits(made, first, first) == 0
+
+
+def test_a_word_is_found_in_any_file_of_a_commit_but_large_ones(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, asks = commit(made, "nothing here\n"), commit(made, "echo $SOURCE_VERSION\n")
+    large = commit(made, "SOURCE_VERSION" + " " * 300_000)
+
+    found = [repository.mentions(made, one, "SOURCE_VERSION") for one in (plain, asks, large)]
+
+    assert found == [False, True, False]
+    # where there is too much to look at, it may be there
+    monkeypatch.setattr(repository, "_MANY_BYTES", 5)
+    assert repository.mentions(made, plain, "SOURCE_VERSION")
+
+
+def test_paths_and_commits_that_there_are(made: Path) -> None:
+    there = commit(made, "one")
+    blob = repository.git(made, "rev-parse", f"{there}:file").strip()
+
+    assert repository.entries(made, there, ["file", "other/file"]) == {"file": f"blob {blob}"}
+    assert repository.existing(made, [there, "1" * 40, blob, there]) == {there}
+    assert repository.existing(made, []) == set()
+
+
+def test_refs_are_set_and_removed_together_or_not_at_all(made: Path) -> None:
+    one, two = commit(made, "one"), commit(made, "two")
+    repository.set_refs(made, {"refs/releases/v1": one, "refs/releases/v2": one})
+
+    repository.set_refs(made, {"refs/releases/v1": two, "refs/releases/v2": None})
+
+    assert repository.refs(made, "refs/releases/") == ["refs/releases/v1"]
+    with pytest.raises(CommandFailed):
+        repository.set_refs(made, {"refs/releases/v1": None, "refs/releases/v3": "1" * 40})
+    assert repository.read_ref(made, "refs/releases/v1") == two
