@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from gitpaas.errors import BadConfig
+from gitpaas.errors import BadConfig, UsageError
 from gitpaas.platform import Platform
 from gitpaas.store import App, ConfigVar, Release
 from gitpaas.values import Secret
+
+_MOST_BYTES = 1_000_000  # Linux takes 2 MiB for a program's environment and arguments together, by default
 
 
 def current(platform: Platform, app: App) -> dict[str, Secret]:
@@ -51,6 +53,22 @@ def change(platform: Platform, app: App, changes: Mapping[str, str | None], *, r
             ConfigVar.delete().where(ConfigVar.app == app, ConfigVar.name == name).execute()
             if value is not None:
                 ConfigVar.create(app=app, name=name, value=platform.store.seal.close(value))
+
+
+def require_size(platform: Platform, app: App) -> None:
+    """UsageError when today's are more than the kernel lets a program have, with what the platform and builds add."""
+    taken = sum(len(name) + len(value.reveal().encode()) + 2 for name, value in current(platform, app).items())
+    if taken > _MOST_BYTES:
+        raise UsageError(
+            f"All config vars of an app together have at most {_MOST_BYTES} bytes; these would have {taken}.",
+            "Keep larger values in a file: storage:mount",
+        )
+
+
+def not_live(platform: Platform, app: App, live: Release) -> list[str]:
+    """Names of what was set, changed or removed, and has not been in a release that came up since."""
+    now, then = current(platform, app), of_release(platform, live)
+    return sorted(name for name in now.keys() | then.keys() if now.get(name) != then.get(name))
 
 
 def restore(platform: Platform, app: App, release: Release) -> None:

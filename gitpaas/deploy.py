@@ -12,6 +12,8 @@ from gitpaas.platform import Platform
 from gitpaas.store import App, Build, Formation, Release
 from gitpaas.values import Actor, process_name, settable_name, variable_name, variable_value
 
+_NAMED = 8  # config vars in a release's description
+
 
 def deploy(platform: Platform, build: Build, out: Output) -> Release:
     """From a ticket in the queue to a live release. Any GitpaasError: nothing has changed, the old release serves."""
@@ -71,16 +73,16 @@ def set_config(
     for name, value in changes.items():
         variable_name(name) if value is None else settable_name(name)
         variable_value(value or "")
-    verb = "Unset" if all(value is None for value in changes.values()) else "Set"
-    description = f"{verb} {', '.join(sorted(changes))}"[:200]
     # The whole of it alone: two at once make two releases, each with its own change, and a rollback undoes neither.
     with rollout.change(platform, app) as app:
         with platform.store.transaction():
             configvars.change(platform, app, changes, replace=replace)
+            if any(changes.values()):
+                configvars.require_size(platform, app)
             live = releases.live(app)
             if live is None or not restart:
                 return None
-            release = releases.copy(platform, app, live, description, actor)
+            release = releases.copy(platform, app, live, _change_in_words(changes, replace), actor)
         with _what_stays_said(live, release, out):
             return go_live(platform, app, release, out)
 
@@ -154,6 +156,14 @@ def live_notice(platform: Platform, name: str) -> str | None:
         f"{name} v{release.number} ({release.commit[:7]}) is live at {platform.config.url(name)}\n"
         f"To build it again: ssh paas ps:rebuild {name}"
     )
+
+
+def _change_in_words(changes: Mapping[str, str | None], replace: bool) -> str:
+    """Names, never values: "Set A, B"; of many the first few."""
+    names = sorted(changes)
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    verb = "Unset" if all(value is None for value in changes.values()) else "Set"
+    return f"{verb} {', '.join(names[:_NAMED])}{more}{', unset all others' if replace else ''}"
 
 
 @contextmanager

@@ -23,9 +23,10 @@ _no_restart = click.option("--no-restart", is_flag=True, help="Keep it for the n
 @format_option
 def listing(call: Call, app: str, style: str) -> None:
     """List the config vars. Who has the role read sees their names only."""
-    from gitpaas import configvars
+    from gitpaas import configvars, releases
 
-    variables = configvars.current(call.platform, call.app(app))
+    found = call.app(app)
+    variables = configvars.current(call.platform, found)
     may_see = call.may("deploy", app)
     shown = {name: value.reveal() if may_see else None for name, value in sorted(variables.items())}
     if style == "json":
@@ -34,6 +35,9 @@ def listing(call: Call, app: str, style: str) -> None:
         call.say(f"{app} has no config vars. Set one: {call.program} config:set {app} NAME=VALUE")
     else:
         call.say("\n".join(name if value is None else f"{name}={_on_one_line(value)}" for name, value in shown.items()))
+    live = releases.live(found)
+    if live is not None and (waiting := configvars.not_live(call.platform, found, live)):
+        call.console.err(f"Not live yet, for the next release: {', '.join(waiting)}\n")
 
 
 @command("config:get", role="deploy")

@@ -11,7 +11,7 @@ from flow import ALICE, BOB, Flow, meanwhile
 from instances import until
 
 from gitpaas import configvars, deploy, phases
-from gitpaas.errors import Unhealthy
+from gitpaas.errors import Unhealthy, UsageError
 from gitpaas.store import Release
 
 SLOW = "import time; time.sleep(1.5)"  # before it listens
@@ -134,6 +134,38 @@ def test_all_others_go_with_the_same_change(flow: Flow) -> None:
     deploy.set_config(flow.platform, flow.app, {"B": "3"}, ALICE, flow.out, replace=True)
 
     assert current(flow) == of(flow, flow.live) == {"B": "3"}
+
+
+def test_what_is_not_live_is_known_until_a_release_has_it(flow: Flow) -> None:
+    set_(flow, A="1", B="1", C="1")
+    flow.deploy()
+    assert configvars.not_live(flow.platform, flow.app, flow.live) == []
+
+    set_(flow, restart=False, A="2", B=None, D="1")
+    assert configvars.not_live(flow.platform, flow.app, flow.live) == ["A", "B", "D"]
+    set_(flow, C="2")
+    assert configvars.not_live(flow.platform, flow.app, flow.live) == []
+
+
+def test_a_release_names_the_first_of_many(flow: Flow) -> None:
+    set_(flow, OLD="1")
+    flow.deploy()
+    assert set_(flow, B="1", A="1").description == "Set A, B"
+    assert set_(flow, A=None).description == "Unset A"
+    many = {f"V{number:02}": "1" for number in range(20)}
+    made = deploy.set_config(flow.platform, flow.app, many, ALICE, flow.out, replace=True)
+    assert made.description == "Set V00, V01, V02, V03, V04, V05, V06, V07 and 12 more, unset all others"
+
+
+def test_more_than_a_program_can_have_is_refused_whole(flow: Flow) -> None:
+    large = {f"V{number}": "x" * 99_000 for number in range(10)}
+    set_(flow, **large)
+    with pytest.raises(UsageError, match="at most 1000000 bytes"):
+        set_(flow, MORE="x" * 20_000, A="1")
+
+    assert current(flow) == large
+    assert flow.deploy().status == "live"
+    assert set_(flow, V0=None).status == "live"
 
 
 def test_defaults_never_take_the_place_of_what_people_set(flow: Flow) -> None:

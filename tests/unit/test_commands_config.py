@@ -143,6 +143,18 @@ def test_what_is_exported_is_what_is_imported(deployer: Caller, style: str) -> N
     assert (was, len(was)) == (now, 5)
 
 
+def test_what_no_release_has_yet_is_said_beside_the_list(reader: Caller) -> None:
+    app = App.get(App.name == "hello")
+    configvars.change(reader.platform, app, {"A": "1"})
+    config = configvars.sealed(reader.platform, app)
+    Release.create(app=app, number=1, description="Deploy", artifact="{}", config=config, status="live", by="alice")
+    App.update(release=1).execute()
+    assert reader("config", "hello") == Answer(0, "A\n", "")
+
+    configvars.change(reader.platform, app, {"A": "2", "B": "1"})
+    assert reader("config", "hello") == Answer(0, "A\nB\n", "Not live yet, for the next release: A, B\n")
+
+
 def test_a_reader_exports_nothing(reader: Caller) -> None:
     assert reader("config:export", "hello").code == 3
 
