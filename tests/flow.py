@@ -18,7 +18,7 @@ from fakes import CopyingBuilder, FolderImages, UnpackingRuntime
 from instances import until
 from sinks import Lines
 
-from gitpaas import apps, platform, receive, repository, store
+from gitpaas import apps, configvars, platform, receive, repository, store
 from gitpaas.config import Config
 from gitpaas.output import Output
 from gitpaas.platform import Platform
@@ -115,6 +115,13 @@ class Flow:
     @property
     def live(self) -> Release:
         return Release.get(Release.app == self.app, Release.number == self.app.release)
+
+    def variables(self, release: Release | None = None) -> dict[str, str]:
+        """Today's config vars, or those of a release."""
+        found = (
+            configvars.of_release(self.platform, release) if release else configvars.current(self.platform, self.app)
+        )
+        return {name: value.reveal() for name, value in found.items()}
 
     def release(self, number: int) -> Release:
         return Release.get(Release.app == self.app, Release.number == number)

@@ -18,14 +18,6 @@ SLOW = "import time; time.sleep(1.5)"  # before it listens
 AT_ONCE = 6
 
 
-def current(flow: Flow) -> dict[str, str]:
-    return {name: value.reveal() for name, value in configvars.current(flow.platform, flow.app).items()}
-
-
-def of(flow: Flow, release: Release) -> dict[str, str]:
-    return {name: value.reveal() for name, value in configvars.of_release(flow.platform, release).items()}
-
-
 def set_(flow: Flow, restart: bool = True, **changes: str | None) -> Release | None:
     return deploy.set_config(flow.platform, flow.app, changes, ALICE, flow.out, restart=restart)
 
@@ -63,13 +55,13 @@ def test_many_changes_at_once_are_all_kept_each_in_a_release_of_its_own(flow: Fl
     flow.deploy()
     all_at_once(flow, [{f"VAR{number}": str(number)} for number in range(AT_ONCE)])
 
-    assert current(flow) == {f"VAR{number}": str(number) for number in range(AT_ONCE)}
-    assert of(flow, flow.live) == current(flow)
+    assert flow.variables() == {f"VAR{number}": str(number) for number in range(AT_ONCE)}
+    assert flow.variables(flow.live) == flow.variables()
     made = list(Release.select().order_by(Release.number))
-    assert [len(of(flow, release)) for release in made] == list(range(AT_ONCE + 1))
+    assert [len(flow.variables(release)) for release in made] == list(range(AT_ONCE + 1))
     assert {release.status for release in made} == {"live"}
     for before, after in pairwise(made):
-        new = of(flow, after).keys() - of(flow, before).keys()
+        new = flow.variables(after).keys() - flow.variables(before).keys()
         assert after.description == f"Set {new.pop()}"
 
 
@@ -78,8 +70,10 @@ def test_of_many_changes_of_one_name_the_last_release_is_what_is_kept(flow: Flow
     all_at_once(flow, [{"TEXT": str(number)} for number in range(AT_ONCE)])
 
     assert flow.live.number == AT_ONCE + 1
-    assert of(flow, flow.live) == current(flow)
-    assert {of(flow, flow.release(number))["TEXT"] for number in range(2, AT_ONCE + 2)} == set(map(str, range(AT_ONCE)))
+    assert flow.variables(flow.live) == flow.variables()
+    assert {flow.variables(flow.release(number))["TEXT"] for number in range(2, AT_ONCE + 2)} == set(
+        map(str, range(AT_ONCE))
+    )
 
 
 def test_a_change_during_a_rollback_is_kept(flow: Flow) -> None:
@@ -90,15 +84,15 @@ def test_a_change_during_a_rollback_is_kept(flow: Flow) -> None:
         set_(flow, AFTER="1")
         set_(flow, restart=False, LATER="1")
 
-    assert of(flow, flow.live) == {"AFTER": "1"}
-    assert current(flow) == {"AFTER": "1", "LATER": "1"}
+    assert flow.variables(flow.live) == {"AFTER": "1"}
+    assert flow.variables() == {"AFTER": "1", "LATER": "1"}
 
 
 def test_a_change_during_the_first_deploy_is_in_what_it_makes(flow: Flow, in_release_phase: Meantime) -> None:
     in_release_phase(lambda: set_(flow, TEXT="new"))
     flow.deploy()
 
-    assert (flow.live.number, of(flow, flow.live)) == (1, {"TEXT": "new"})
+    assert (flow.live.number, flow.variables(flow.live)) == (1, {"TEXT": "new"})
 
 
 def test_a_change_for_later_is_in_what_a_deploy_under_way_makes(flow: Flow, in_release_phase: Meantime) -> None:
@@ -106,7 +100,7 @@ def test_a_change_for_later_is_in_what_a_deploy_under_way_makes(flow: Flow, in_r
     in_release_phase(lambda: set_(flow, restart=False, TEXT="new"))
     flow.deploy(first_py="# changed")
 
-    assert (flow.live.number, of(flow, flow.live)) == (2, {"TEXT": "new"})
+    assert (flow.live.number, flow.variables(flow.live)) == (2, {"TEXT": "new"})
 
 
 def test_a_change_with_which_the_app_does_not_come_up(flow: Flow) -> None:
@@ -117,14 +111,14 @@ def test_a_change_with_which_the_app_does_not_come_up(flow: Flow) -> None:
     with pytest.raises(Unhealthy, match="exited with 1"):
         set_(flow, MODE="bad", TEXT="new")
     # then what served serves, the change is kept, and the app's own words and what stays are told
-    assert (flow.live.number, of(flow, flow.live), flow.routed_releases()) == (1, {"MODE": "good"}, {1})
-    assert current(flow) == {"MODE": "bad", "TEXT": "new"}
+    assert (flow.live.number, flow.variables(flow.live), flow.routed_releases()) == (1, {"MODE": "good"}, {1})
+    assert flow.variables() == {"MODE": "bad", "TEXT": "new"}
     assert flow.release(2).status == "failed"
     assert "MODE is bad" in flow.lines.text
     assert "v2 did not come up. v1 stays live, with the config vars that it has." in flow.lines.text
     # and the other half brings all of it live
     set_(flow, MODE="good")
-    assert (flow.live.number, of(flow, flow.live)) == (3, {"MODE": "good", "TEXT": "new"})
+    assert (flow.live.number, flow.variables(flow.live)) == (3, {"MODE": "good", "TEXT": "new"})
 
 
 def test_all_others_go_with_the_same_change(flow: Flow) -> None:
@@ -133,7 +127,7 @@ def test_all_others_go_with_the_same_change(flow: Flow) -> None:
 
     deploy.set_config(flow.platform, flow.app, {"B": "3"}, ALICE, flow.out, replace=True)
 
-    assert current(flow) == of(flow, flow.live) == {"B": "3"}
+    assert flow.variables() == flow.variables(flow.live) == {"B": "3"}
 
 
 def test_what_is_not_live_is_known_until_a_release_has_it(flow: Flow) -> None:
@@ -163,7 +157,7 @@ def test_more_than_a_program_can_have_is_refused_whole(flow: Flow) -> None:
     with pytest.raises(UsageError, match="at most 1000000 bytes"):
         set_(flow, MORE="x" * 20_000, A="1")
 
-    assert current(flow) == large
+    assert flow.variables() == large
     assert flow.deploy().status == "live"
     assert set_(flow, V0=None).status == "live"
 
@@ -172,4 +166,4 @@ def test_defaults_never_take_the_place_of_what_people_set(flow: Flow) -> None:
     set_(flow, A="mine")
 
     assert configvars.add(flow.platform, flow.app, {"A": "default", "B": "default"}) == ["B"]
-    assert current(flow) == {"A": "mine", "B": "default"}
+    assert flow.variables() == {"A": "mine", "B": "default"}

@@ -7,7 +7,7 @@ from typing import Any
 
 from flow import ALICE, WEB, Flow
 
-from gitpaas import configvars, deploy
+from gitpaas import deploy
 
 TOLD = "app.json requires config vars that are not set"
 
@@ -16,17 +16,12 @@ def with_env(**env: Any) -> dict[str, str]:
     return {"app_json": json.dumps({"env": env})}
 
 
-def current(flow: Flow) -> dict[str, str]:
-    return {name: value.reveal() for name, value in configvars.current(flow.platform, flow.app).items()}
-
-
 def test_the_first_deploy_takes_them_up_and_the_release_has_them(flow: Flow) -> None:
     flow.deploy(**with_env(LEVEL="info", KEY={"generator": "secret"}, MAYBE={"required": False}))
 
-    made = configvars.of_release(flow.platform, flow.live)
-    assert {name: value.reveal() for name, value in made.items()} == current(flow)
-    assert (current(flow)["LEVEL"], len(current(flow)["KEY"])) == ("info", 64)
-    assert "MAYBE" not in current(flow)
+    assert flow.variables(flow.live) == flow.variables()
+    assert (flow.variables()["LEVEL"], len(flow.variables()["KEY"])) == ("info", 64)
+    assert "MAYBE" not in flow.variables()
     assert "Config vars from app.json: KEY, LEVEL\n" in flow.lines.text
 
 
@@ -35,20 +30,20 @@ def test_what_must_be_set_first_is_told_with_its_description(flow: Flow) -> None
     assert flow.push(flow.commit(**files)) == 1
     assert "TOKEN: From the mail service" in flow.lines.text
     assert "Set them and push again: ssh paas config:set hello TOKEN=..." in flow.lines.text
-    assert current(flow) == {}
+    assert flow.variables() == {}
 
     deploy.set_config(flow.platform, flow.app, {"TOKEN": "x"}, ALICE, flow.out)
     flow.deploy(**files)
-    assert current(flow).keys() == {"TOKEN", "KEY"}
+    assert flow.variables().keys() == {"TOKEN", "KEY"}
 
 
 def test_a_secret_is_made_once_though_the_first_deploy_fails(flow: Flow) -> None:
     files = with_env(KEY={"generator": "secret"})
     assert flow.push(flow.commit(first_py="raise SystemExit(3)", **files)) == 1
-    made = current(flow)["KEY"]
+    made = flow.variables()["KEY"]
 
     flow.deploy(**files)
-    assert current(flow) == {"KEY": made}
+    assert flow.variables() == {"KEY": made}
 
 
 def test_a_later_deploy_tells_what_is_new_and_changes_nothing(flow: Flow) -> None:
@@ -58,7 +53,7 @@ def test_a_later_deploy_tells_what_is_new_and_changes_nothing(flow: Flow) -> Non
 
     flow.deploy(**with_env(LEVEL="info", TOKEN={}, SIZE="5", MAYBE={"required": False}))
 
-    assert current(flow) == {"LEVEL": "debug"}
+    assert flow.variables() == {"LEVEL": "debug"}
     assert f" !     {TOLD}: TOKEN, SIZE\n" in flow.lines.text
     assert "Set them: ssh paas config:set hello TOKEN=... SIZE=...\n" in flow.lines.text
 
@@ -66,7 +61,7 @@ def test_a_later_deploy_tells_what_is_new_and_changes_nothing(flow: Flow) -> Non
 def test_what_the_platform_provides_is_told_and_not_taken(flow: Flow) -> None:
     flow.deploy(**with_env(PORT={"required": True}, GITPAAS_URL="http://elsewhere", LEVEL="info"))
 
-    assert current(flow) == {"LEVEL": "info"}
+    assert flow.variables() == {"LEVEL": "info"}
     assert "app.json: PORT is given by the platform" in flow.lines.text
     assert "app.json: GITPAAS_URL is given by the platform" in flow.lines.text
 

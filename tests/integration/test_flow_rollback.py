@@ -7,7 +7,7 @@ import signal
 import pytest
 from flow import ALICE, MAIN, WEB, Flow
 
-from gitpaas import configvars, deploy, phases, queue, receive, releases, shell
+from gitpaas import deploy, phases, queue, receive, releases, shell
 from gitpaas.errors import NotFound, NotKept, Superseded
 from gitpaas.receive import Push
 from gitpaas.repository import Move
@@ -44,10 +44,6 @@ def again(flow: Flow, release: Release) -> Push:
     return Push("hello", (Move(MAIN, release.commit, release.commit),), ALICE, restores=release.number)
 
 
-def config(flow: Flow, release: Release) -> dict[str, str]:
-    return {name: value.reveal() for name, value in configvars.of_release(flow.platform, release).items()}
-
-
 def test_it_is_built_again_with_the_config_vars_of_then(flow: Flow) -> None:
     older = two_releases(flow)
     main = flow.ref(MAIN)
@@ -57,14 +53,14 @@ def test_it_is_built_again_with_the_config_vars_of_then(flow: Flow) -> None:
     live = flow.live
     assert (live.number, live.description, live.commit) == (5, "Rollback to v2", older.commit)
     assert (live.restores, live.by, live.key) == (2, ALICE.name, ALICE.key)
-    assert config(flow, live) == {"A": "1"}
+    assert flow.variables(live) == {"A": "1"}
     assert releases.is_kept(flow.platform, live)
     assert flow.routed_releases() == {5}
     assert flow.ref(MAIN) == main
     assert f"v2 ({older.commit[:7]}) is built again for a rollback, by alice" in flow.lines.text
     # and today's config vars are those of then, as after any rollback
     assert flow.deploy().number == 6
-    assert config(flow, flow.live) == {"A": "1"}
+    assert flow.variables(flow.live) == {"A": "1"}
 
 
 def test_its_release_phase_is_not_run_again(flow: Flow) -> None:
@@ -76,7 +72,7 @@ def test_its_release_phase_is_not_run_again(flow: Flow) -> None:
 
     assert roll_back(flow, 2) == 0, flow.lines.text
 
-    assert config(flow, flow.live) == {"CODE": "9"}
+    assert flow.variables(flow.live) == {"CODE": "9"}
 
 
 def test_what_another_release_was_made_of_serves(flow: Flow) -> None:
@@ -102,8 +98,8 @@ def test_change_of_config_that_overtakes_it_does_not_get_into_it(flow: Flow, mon
     assert receive.receive(flow.platform, again(flow, older), flow.lines) == 0
 
     assert [release.number for release in Release.select().where(Release.id >= 5).order_by(Release.id)] == [7, 6]
-    assert config(flow, flow.live) == {"A": "1"}
-    assert config(flow, flow.release(6)) == {"A": "3"}
+    assert flow.variables(flow.live) == {"A": "1"}
+    assert flow.variables(flow.release(6)) == {"A": "3"}
 
 
 def test_commit_that_is_gone_is_told(flow: Flow) -> None:
@@ -148,5 +144,5 @@ def test_killed_in_the_middle_it_is_failed_and_what_serves_is_untouched(flow: Fl
     flow.reconcile(lambda: flow.last_build().finished_at)
 
     assert (flow.last_build().status, flow.live.number) == ("failed", 4)
-    assert {name: value.reveal() for name, value in configvars.current(flow.platform, flow.app).items()} == {"A": "2"}
+    assert flow.variables() == {"A": "2"}
     assert roll_back(flow, 2) == 0, flow.lines.text

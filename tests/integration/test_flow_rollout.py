@@ -9,7 +9,7 @@ import pytest
 from flow import ALICE, MAIN, WEB, WORKER, Flow, Lines, meanwhile
 from instances import until
 
-from gitpaas import apps, configvars, deploy, releases
+from gitpaas import apps, deploy, releases
 from gitpaas.config import Config
 from gitpaas.errors import BuildFailed, Conflict, NotFound, RouterFailed, Unhealthy, UsageError
 from gitpaas.router.caddy import CaddyRouter
@@ -77,9 +77,7 @@ def test_rollback_takes_the_config_vars_back_too(flow: Flow) -> None:
     flow.deploy()
     deploy.set_config(flow.platform, flow.app, {"TEXT": "new", "MORE": "1"}, ALICE, flow.out)
     deploy.rollback(flow.platform, flow.app, 1, ALICE, flow.out)
-    assert {name: value.reveal() for name, value in configvars.current(flow.platform, flow.app).items()} == {
-        "TEXT": "old"
-    }
+    assert flow.variables() == {"TEXT": "old"}
     flow.deploy(first_py="# changed")
     assert "MORE" not in releases.spec(flow.platform, flow.app, flow.live, "web", 1).env
 

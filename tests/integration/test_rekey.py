@@ -43,10 +43,6 @@ for number in range({count}):
 """
 
 
-def values(flow: Flow) -> dict[str, str]:
-    return {name: value.reveal() for name, value in configvars.current(flow.platform, flow.app).items()}
-
-
 def tokens_in_the_files(flow: Flow) -> list[str]:
     """Whatever looks like a sealed text in the database's files, deleted rows included."""
     home = flow.config.database.parent
@@ -86,8 +82,8 @@ def test_the_old_key_opens_nothing_any_more_and_the_new_one_all(filled: Flow, tm
     done = rekey(filled.platform)
 
     assert (done.values, done.releases, done.tidy) == (1, 1, True)
-    assert values(filled) == {"TEXT": "two"}
-    assert configvars.of_release(filled.platform, filled.live)["TEXT"].reveal() == "one"
+    assert filled.variables() == {"TEXT": "two"}
+    assert filled.variables(filled.live)["TEXT"] == "one"
     assert opened_by(before, tokens_in_the_files(filled), tmp_path) == []
     after = filled.config.secret_key.read_bytes()
     assert len(opened_by(after, tokens_in_the_files(filled), tmp_path)) == 2
@@ -104,7 +100,7 @@ def test_a_row_that_was_read_before_still_serves(filled: Flow) -> None:
     copied = releases.bring_back(filled.platform, filled.app, release, ALICE)
     # then both have what it was made with
     assert spec.env["TEXT"].reveal() == "one"
-    assert configvars.of_release(filled.platform, Release.get_by_id(copied.id))["TEXT"].reveal() == "one"
+    assert filled.variables(Release.get_by_id(copied.id))["TEXT"] == "one"
 
 
 def test_a_rollback_that_was_made_before_goes_live_with_its_config(filled: Flow) -> None:
@@ -114,7 +110,7 @@ def test_a_rollback_that_was_made_before_goes_live_with_its_config(filled: Flow)
 
     releases.bring_up_to_date(filled.platform, filled.app, release)
 
-    assert configvars.of_release(filled.platform, Release.get_by_id(release.id))["TEXT"].reveal() == "one"
+    assert filled.variables(Release.get_by_id(release.id))["TEXT"] == "one"
 
 
 def test_a_push_under_way_goes_live_with_its_config(filled: Flow) -> None:
@@ -124,7 +120,7 @@ def test_a_push_under_way_goes_live_with_its_config(filled: Flow) -> None:
     rekey(filled.platform)
 
     assert ended(pushing) == 0
-    assert configvars.of_release(filled.platform, filled.live)["TEXT"].reveal() == "two"
+    assert filled.variables(filled.live)["TEXT"] == "two"
 
 
 def test_changes_at_the_same_moment_are_not_lost(flow: Flow) -> None:
@@ -136,7 +132,7 @@ def test_changes_at_the_same_moment_are_not_lost(flow: Flow) -> None:
         rekey(flow.platform)
 
     assert [ended(writer) for writer in writers] == [0, 0]
-    assert values(flow) == {f"{name}_{number}": str(number) for name in "AB" for number in range(60)}
+    assert flow.variables() == {f"{name}_{number}": str(number) for name in "AB" for number in range(60)}
     assert len(flow.config.secret_key.read_text().split()) == 1
 
 
@@ -148,11 +144,11 @@ def test_killed_anywhere_all_opens_and_the_next_one_ends_it(filled: Flow, tmp_pa
     assert ended(dying) == -signal.SIGKILL
     # then all opens, and a change is kept
     configvars.change(filled.platform, filled.app, {"MORE": "1"})
-    assert values(filled) == {"TEXT": "two", "MORE": "1"}
-    assert configvars.of_release(filled.platform, filled.live)["TEXT"].reveal() == "one"
+    assert filled.variables() == {"TEXT": "two", "MORE": "1"}
+    assert filled.variables(filled.live)["TEXT"] == "one"
     # and another one leaves a single key, which is not the old one
     assert rekey(filled.platform).tidy
-    assert values(filled) == {"TEXT": "two", "MORE": "1"}
+    assert filled.variables() == {"TEXT": "two", "MORE": "1"}
     assert len(filled.config.secret_key.read_bytes().split()) == 1
     assert opened_by(before, tokens_in_the_files(filled), tmp_path) == []
 
@@ -167,7 +163,7 @@ def test_a_row_that_no_key_opens_changes_nothing(filled: Flow, tmp_path: Path) -
 
     assert filled.config.secret_key.read_bytes() == before
     ConfigVar.delete().where(ConfigVar.name == "FOREIGN").execute()
-    assert values(filled) == {"TEXT": "two"}
+    assert filled.variables() == {"TEXT": "two"}
 
 
 def test_while_somebody_reads_the_old_texts_stay_in_the_files_and_it_says_so(filled: Flow) -> None:
@@ -177,4 +173,4 @@ def test_while_somebody_reads_the_old_texts_stay_in_the_files_and_it_says_so(fil
         reader.execute("SELECT * FROM configvar").fetchall()
         assert not rekey(filled.platform).tidy
     assert rekey(filled.platform).tidy
-    assert values(filled) == {"TEXT": "two"}
+    assert filled.variables() == {"TEXT": "two"}
