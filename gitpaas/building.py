@@ -43,6 +43,8 @@ def build_artifact(platform: Platform, app: App, build: Build, out: Output) -> A
         out.step(f"Cron: {', '.join(f'{one.name} ({one.schedule}, {one.timezone})' for one in manifest.cron)}")
     artifact = choosing.build(platform, builder, request, out)
     build.label, build.details = artifact.label, json.dumps(dict(artifact.details))
+    if strangers := sorted(manifest.formation.keys() - artifact.processes.keys()):
+        out.warn(f"app.json: its formation names {', '.join(strangers)}, and the app has no such process type.")
     if artifact.kind != "slug":
         shell.remove(request.tree)  # all that the app needs is in the image
     artifact = replace(artifact, health=manifest.health, formation=manifest.formation)

@@ -46,8 +46,9 @@ class Shown:
             return "stopping"
         if instance.release < live or instance.number > self.formation.get(instance.process, 0):
             return "draining"  # it ends what it was asked before the switch
-        is_awaited = instance.release > live or self._is_unrouted(instance)
-        return "starting" if is_awaited else "running"
+        if instance.release > live or not self._is_routed(instance):
+            return "draining" if self._has_successor(instance) else "starting"
+        return "running"
 
     def starts_at(self, instance: Instance) -> float | None:
         """When one that has ended is started again: seconds since the epoch."""
@@ -65,10 +66,14 @@ class Shown:
                     is_held = holding.is_held(self.app, process, number)
                     yield f"{process}.{number}", "stopped" if is_held else "missing"
 
-    def _is_unrouted(self, instance: Instance) -> bool:
+    def _is_routed(self, instance: Instance) -> bool:
         if instance.address is None or self.route is None:
-            return False
-        return isinstance(self.route, str) or instance.address not in self.route
+            return True  # nobody asks it
+        return not isinstance(self.route, str) and instance.address in self.route
+
+    def _has_successor(self, instance: Instance) -> bool:
+        others = [one for one in self.instances if (one.label, one.release) == (instance.label, instance.release)]
+        return any(self._is_routed(one) and one.started_at > instance.started_at for one in others)
 
 
 def table(shown: Shown, width: int) -> str:
@@ -122,6 +127,8 @@ def memory(load: Load | None) -> str:
     if load is None:
         return "-"
     megabytes = load.memory / 1024**2
+    if megabytes < 9.95:
+        return f"{megabytes:.1f}M"
     return f"{megabytes / 1024:.1f}G" if megabytes >= 1000 else f"{megabytes:.0f}M"
 
 

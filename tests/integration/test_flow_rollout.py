@@ -196,6 +196,16 @@ def test_more_web_instances_than_can_be_balanced_are_refused_before_anything_cha
     assert flow.labels() == ["web.1 v1"]
 
 
+def test_first_formation_is_that_of_app_json_and_later_ones_are_peoples(flow: Flow) -> None:
+    asked = '{"formation": {"web": {"quantity": 2}, "worker": {"quantity": 1}, "clock": {"quantity": 1}}}'
+    flow.deploy(WEB + WORKER + "other: sleep 600\n", app_json=asked)
+    flow.reconcile(lambda: flow.labels() == ["web.1 v1", "web.2 v1", "worker.1 v1"])
+    assert " !     app.json: its formation names clock, and the app has no such process type." in flow.lines.text
+    deploy.scale(flow.platform, flow.app, {"web": 1}, ALICE, flow.out)
+    flow.deploy(WEB + WORKER, app_json='{"formation": {"web": {"quantity": 3}, "worker": {"quantity": 3}}}')
+    flow.reconcile(lambda: flow.labels() == ["web.1 v2", "worker.1 v2"])
+
+
 def test_first_formation_beyond_what_can_be_balanced_is_refused(flow: Flow) -> None:
     assert flow.push(flow.commit(app_json='{"formation": {"web": {"quantity": 13}}}')) == 1
     assert "At most 12 web instances" in flow.lines.text

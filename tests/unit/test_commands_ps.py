@@ -119,6 +119,19 @@ def test_states(fields: dict[str, Any], route: Any, status: str) -> None:
     assert Shown(app, {"web": 2}, [one], {}, route).status(one) == status
 
 
+def test_one_whose_successor_answers_is_draining() -> None:
+    app = App(name="hello", created_by="alice", release=3)
+    old, new = instance(address="a:1"), instance(address="a:2", started_at=time.time())
+    assert [Shown(app, {"web": 1}, [old, new], {}, ("a:2",)).status(one) for one in (old, new)] == [
+        "draining",
+        "running",
+    ]
+    assert [Shown(app, {"web": 1}, [old, new], {}, ("a:1",)).status(one) for one in (old, new)] == [
+        "running",
+        "starting",
+    ]
+
+
 @pytest.mark.parametrize(
     ("how", "words"),
     [
