@@ -136,7 +136,7 @@ class Config:
     )
     max_builds: int = _doc(2, "Builds at the same time on this machine.")
     build_timeout: int = _doc(900, "Seconds a build may take.")
-    release_timeout: int = _doc(600, "Seconds the release phase may take.")
+    release_timeout: int = _doc(600, "Seconds the release phase may take, and each script of `app.json`.")
     start_timeout: int = _doc(60, "Seconds until a new instance must answer.")
     drain_timeout: int = _doc(30, "Seconds that requests and streams still open on an old instance get.")
     stop_grace: int = _doc(10, "Seconds between SIGTERM and SIGKILL.")

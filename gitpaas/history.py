@@ -30,8 +30,8 @@ def record(platform: Platform, app: App) -> None:
     path = platform.config.repository(app.name)
     try:
         there = set(repository.refs(path, RELEASES, NOTES))
-        wanted = {f"{RELEASES}v{release.number}": release for release in _remembered(app)}
-        missing = {ref: release.commit for ref, release in wanted.items() if ref not in there}
+        wanted = _remembered(app)
+        missing = {ref: commit for ref, commit in wanted.items() if ref not in there}
         commits = repository.existing(path, list(missing.values()))
         due = {ref: commit for ref, commit in missing.items() if commit in commits}
         if due:
@@ -44,11 +44,13 @@ def record(platform: Platform, app: App) -> None:
         _log.warning("releases of %s are not in its repository yet: %s", app.name, error.message)
 
 
-def _remembered(app: App) -> list[Release]:
-    """Oldest first."""
-    ours = Release.select().where(Release.app == app, Release.status == "live", Release.commit != "")
+def _remembered(app: App) -> dict[str, str]:
+    """Refs and their commits, oldest first. Without the rest of the rows, which may be much."""
+    ours = Release.select(Release.number, Release.commit).where(Release.app == app, Release.status == "live")
+    ours = ours.where(Release.commit != "")
     newest = ours.order_by(Release.number.desc()).limit(_REMEMBERED)
-    return sorted({one.number: one for one in (*newest, *ours.where(Release.pinned))}.values(), key=lambda r: r.number)
+    commits = {release.number: release.commit for release in (*newest, *ours.where(Release.pinned))}
+    return {f"{RELEASES}v{number}": commits[number] for number in sorted(commits)}
 
 
 def _notes(app: App, due: Mapping[str, str], *, continues: bool) -> str:
@@ -67,7 +69,8 @@ def _data(text: str) -> tuple[str, str]:
 
 def _note(app: App, commit: str) -> Iterator[str]:
     """All releases of the commit, since it may be more than one."""
-    ours = Release.select().where(Release.app == app, Release.status == "live", Release.commit == commit)
+    told = Release.number, Release.live_at, Release.created_at, Release.description, Release.by, Release.key
+    ours = Release.select(*told).where(Release.app == app, Release.status == "live", Release.commit == commit)
     newest = list(ours.order_by(Release.number.desc()).limit(_NOTED))
     if earlier := ours.count() - len(newest):
         yield f"({earlier} earlier)"

@@ -56,9 +56,15 @@ def known_release(platform: Platform, app: App, build: Build, out: Output) -> Re
 
 
 def _kept(platform: Platform, app: App, build: Build) -> Release | None:
+    """The newest release that was made of the same and whose artifact is kept."""
     alike = Release.select().where(Release.app == app, Release.status == "live", Release.inputs == build.inputs)
-    newest_first = alike.order_by(Release.number.desc()) if build.inputs else []
-    return next((release for release in newest_first if releases.is_kept(platform, release)), None)
+    looked_at: set[str] = set()  # many releases may share one
+    for release in alike.order_by(Release.number.desc()) if build.inputs else ():
+        reference = releases.artifact(release).reference
+        if reference not in looked_at and releases.is_kept(platform, release):
+            return release
+        looked_at.add(reference)
+    return None
 
 
 def _source(path: Path, commit: str, root: str | None) -> list[str] | None:

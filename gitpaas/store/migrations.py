@@ -121,6 +121,7 @@ def m0004_people_one_offs_and_what_a_release_was(database: Database) -> None:
         "UPDATE release SET subject = COALESCE((SELECT subject FROM build WHERE build.id = release.build_id), '')",
         "ALTER TABLE build ADD COLUMN restores INTEGER",
         "ALTER TABLE release ADD COLUMN restores INTEGER",
+        "CREATE INDEX release_app_inputs ON release (app_id, inputs)",
         "ALTER TABLE release ADD COLUMN formation TEXT NOT NULL DEFAULT '{}'",
         "ALTER TABLE release ADD COLUMN key VARCHAR(255)",
         "ALTER TABLE release ADD COLUMN live_at REAL",

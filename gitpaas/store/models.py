@@ -104,7 +104,7 @@ class Release(Row):
     pinned = BooleanField(default=False)  # its artifact is kept whatever comes after it
 
     class Meta:
-        indexes = ((("app", "number"), True),)
+        indexes = ((("app", "number"), True), (("app", "inputs"), False))
 
 
 class ConfigVar(Row):

@@ -8,7 +8,6 @@ import pytest
 from flow import ALICE, WEB, Flow, Images
 
 from gitpaas import deploy, releases, retention
-from gitpaas.config import Config
 from gitpaas.logs import read_build
 from gitpaas.store import Release
 
@@ -77,15 +76,15 @@ def test_known_build_runs_them_as_any_deploy(flow: Flow) -> None:
 
 
 @pytest.mark.parametrize(
-    ("files", "words"),
+    ("files", "timeout", "words"),
     [
-        (app_json(predeploy="echo no; exit 4"), "Predeploy exited with 4"),
-        (app_json(dokku={"predeploy": "sleep 60"}), "Predeploy: `sleep 60` took longer than 1 seconds"),
+        (app_json(predeploy="echo no; exit 4"), 60, "Predeploy exited with 4"),
+        (app_json(dokku={"predeploy": "sleep 60"}), 1, "Predeploy: `sleep 60` took longer than 1 seconds"),
     ],
 )
-def test_predeploy_that_fails_fails_the_deploy(config: Config, flow: Flow, files: dict[str, str], words: str) -> None:
+def test_predeploy_that_fails_fails_the_deploy(flow: Flow, files: dict[str, str], timeout: int, words: str) -> None:
     flow.deploy()
-    object.__setattr__(flow.config, "release_timeout", 1)
+    object.__setattr__(flow.config, "release_timeout", timeout)
 
     assert flow.push(flow.commit(PHASES, **files)) == 1
 
