@@ -12,6 +12,7 @@ from gitpaas.commands import (
     cron,
     disk,
     doctor,
+    enter,
     events,
     help,  # noqa: A004  (a module, named after its command)
     init,
@@ -59,6 +60,7 @@ COMMANDS: tuple[Command, ...] = (
     *top.COMMANDS,
     *resource.COMMANDS,
     *run.COMMANDS,
+    *enter.COMMANDS,
     *cron.COMMANDS,
     *logs.COMMANDS,
     *builds.COMMANDS,

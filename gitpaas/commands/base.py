@@ -189,6 +189,16 @@ def all_option(function: Decorated) -> Decorated:
     return function
 
 
+def optional_words_argument(metavar: str) -> Callable[[Decorated], Decorated]:
+    """The same, where there may be none."""
+
+    def decorate(function: Decorated) -> Decorated:
+        _add(function, WordsArgument(["words"], metavar=metavar, nargs=-1, required=False, type=click.UNPROCESSED))
+        return function
+
+    return decorate
+
+
 def format_option(function: Decorated) -> Decorated:
     return click.option(
         "--format", "style", type=click.Choice(["text", "json"]), default="text", help="How to print it."
@@ -233,7 +243,7 @@ def _piece(param: click.Parameter) -> str:
         name = param.metavar or str(param.name).upper()
     else:
         name = param.opts[0] + ("" if isinstance(param, click.Option) and param.is_flag else f" {_values(param)}")
-    return name if param.required else f"[{name}]"
+    return name if param.required or name.startswith("[") else f"[{name}]"
 
 
 def _values(param: click.Parameter) -> str:

@@ -23,6 +23,11 @@ def unshare() -> None:
     _call(_libc.unshare, _NEWNS | _NEWIPC | _NEWUTS, about="namespaces")
 
 
+def join(namespaces: int) -> None:
+    """Those that this file descriptor is of."""
+    _call(_libc.setns, namespaces, 0, about="namespaces")
+
+
 def mount(source: str | None, target: str, kind: str | None, flags: int, options: str = "") -> None:
     words = [None if word is None else os.fsencode(word) for word in (source, target, kind)]
     about = f"{kind or 'mount'} {source or ''} {target}"

@@ -61,7 +61,7 @@ def cgroup(directory: str) -> None:
 def started(path: str, record: str) -> None:
     """Leave pid and start time; go no further when the record is gone: then somebody has already cleaned up."""
     with open(path, "w") as file:
-        file.write(f"{os.getpid()} {_start_time()}\n")
+        file.write(f"{os.getpid()} {tree.start_time('self')}\n")
     if not os.path.exists(record):
         os.unlink(path)
         raise OSError("the start was called off")
@@ -78,6 +78,21 @@ def enter(uid: str) -> None:
     """Into the tree, and out of every privilege."""
     _prefer_for_the_oom_killer()
     tree.enter()
+    _give_up_rights(uid)
+
+
+def join(pid: str, started: str, uid: str) -> None:
+    """Where that process is, and out of every privilege as it was."""
+    _prefer_for_the_oom_killer()
+    tree.join(int(pid), int(started))
+    _give_up_rights(uid)
+
+
+def chdir(path: str) -> None:
+    os.chdir(path)
+
+
+def _give_up_rights(uid: str) -> None:
     kernel.leave_session_keyring()
     kernel.forbid_capabilities()
     os.setgroups([])
@@ -85,10 +100,6 @@ def enter(uid: str) -> None:
     os.setresuid(int(uid), int(uid), int(uid))
     kernel.clear_capabilities()
     kernel.forbid_new_privileges()
-
-
-def chdir(path: str) -> None:
-    os.chdir(path)
 
 
 def _carry_out(words: list[str]) -> None:
@@ -127,20 +138,11 @@ def _prefer_for_the_oom_killer() -> None:
         score.write("500")
 
 
-def _start_time() -> int:
-    """As processes.start_time: ticks since boot, 0 where there is no /proc."""
-    try:
-        with open("/proc/self/stat", "rb") as text:
-            return int(text.read().rpartition(b")")[2].split()[19])
-    except OSError:
-        return 0
-
-
 _STEPS = {
     step.__name__: step
     for step in (
         session, ready, starter, console, cgroup, started, limit,
         tree.root, tree.link, tree.directory, tree.read, tree.write, tree.file, tree.tmpfs, tree.tmp, tree.overlay,
-        tree.seal, tree.proc, tree.dev, enter, chdir, terminal,
+        tree.seal, tree.proc, tree.dev, enter, join, chdir, terminal,
     )
 }  # fmt: skip

@@ -45,6 +45,14 @@ def boot_id() -> str:
         return ""
 
 
+def cgroups(process: Process) -> str:
+    """What /proc says of its groups; nothing once it is gone."""
+    with suppress(OSError):
+        text = (_PROC / str(process.pid) / "cgroup").read_text()
+        return text if process.is_alive() else ""
+    return ""
+
+
 def session_members(leader: Process) -> list[Process]:
     """All of the session that `leader` leads. None once it is gone: its number may lead another one by then."""
     if not leader.is_alive():

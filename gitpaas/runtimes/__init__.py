@@ -66,6 +66,14 @@ class Runtime(Protocol):
 
         RuntimeFailed when the platform cannot start it."""
 
+    def enter(
+        self, instance: Instance, spec: InstanceSpec, terminal: Terminal | None
+    ) -> AbstractContextManager[Attached]:
+        """`spec.command` as one more program in an instance that runs (of which the rest of the spec is): as its user,
+        in its file system, with its environment and limits. It ends as that of open() does, or with the instance.
+
+        RuntimeFailed when the instance does not run."""
+
     def reach(self, instance: Instance) -> Reach:
         """Where it can be asked now; asked anew before each look, since an app may listen elsewhere than it was told.
 

@@ -49,6 +49,11 @@ class CombinedRuntime:
     def open(self, spec: InstanceSpec, terminal: Terminal | None) -> AbstractContextManager[Attached]:
         return self._by_kind(spec).open(spec, terminal)
 
+    def enter(
+        self, instance: Instance, spec: InstanceSpec, terminal: Terminal | None
+    ) -> AbstractContextManager[Attached]:
+        return self._of(instance).enter(instance, spec, terminal)
+
     def reach(self, instance: Instance) -> Reach:
         return self._of(instance).reach(instance)
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from gitpaas.linux import Cgroup, Sandbox, sandbox
+from gitpaas.linux import Cgroup, Process, Sandbox, sandbox
 from gitpaas.values import InstanceSpec, Mount
 
 _COMPOUND = re.compile(r"[;&|()`\r\n]")
@@ -45,6 +45,16 @@ def command(
         *sandbox.limits(spec.limits, spec.uid, group),
         *last,
     )
+    return sandbox.launcher(["/bin/sh", "-c", shell_line(spec.command)], steps)
+
+
+def joining(
+    spec: InstanceSpec, group: Cgroup | None, process: Process, first: Sequence[str], last: Sequence[str]
+) -> list[str]:
+    """One more command where `process` runs, which is an instance's first: same group, sandbox, user and limits."""
+    place = () if spec.uid is None else ("join", str(process.pid), str(process.started), str(spec.uid))
+    limits = sandbox.limits(spec.limits, spec.uid, group)
+    steps = (*first, *sandbox.joined(group), *place, "chdir", home(spec), *limits, *last)
     return sandbox.launcher(["/bin/sh", "-c", shell_line(spec.command)], steps)
 
 

@@ -17,14 +17,14 @@ def end_all(
     group: Cgroup | None,
     mark: str,
     grace: float,
-    tmp: Path,
+    tmp: Path | None,
     number: signal.Signals = signal.SIGTERM,
 ) -> None:
     """SIGTERM (or another signal) to all, up to `grace` seconds, SIGKILL to what is left, until nothing is.
 
     Where there is no cgroup, `mark` ("NAME=value" in the environment) finds those that left the session, and `tmp`,
-    the directory that is /tmp in the sandbox, those that cleared their environment too. RuntimeFailed when something
-    survives even SIGKILL (stuck in the kernel).
+    the directory that is /tmp in a sandbox of its own, those that cleared their environment too. RuntimeFailed when
+    something survives even SIGKILL (stuck in the kernel).
     """
     if grace > 0 and (members := _members(first, group, mark, tmp)):
         for process in members:
@@ -41,17 +41,18 @@ def end_all(
         processes.wait_any(members, 0.1)
 
 
-def _await_end(first: Process | None, group: Cgroup | None, mark: str, grace: float, tmp: Path) -> None:
+def _await_end(first: Process | None, group: Cgroup | None, mark: str, grace: float, tmp: Path | None) -> None:
     deadline = time.monotonic() + grace
     while (members := _members(first, group, mark, tmp)) and (left := deadline - time.monotonic()) > 0:
         processes.wait_any(members, left)
 
 
-def _members(first: Process | None, group: Cgroup | None, mark: str, tmp: Path) -> list[Process]:
+def _members(first: Process | None, group: Cgroup | None, mark: str, tmp: Path | None) -> list[Process]:
     if group:
         found = set(group.members())
     else:
-        found = {*processes.marked(mark), *processes.showing("/tmp", tmp)}  # noqa: S108  (as the sandbox names it)
+        found = set(processes.marked(mark))
+        found.update(processes.showing("/tmp", tmp) if tmp else ())  # noqa: S108  (as the sandbox names it)
         found.update(processes.session_members(first) if first else ())
     if first:
         found.add(first)  # where there is neither a cgroup nor /proc

@@ -47,6 +47,10 @@ class Foreground:
         os.set_blocking(self._input, False)
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def is_running(self) -> bool:
         return self._process.poll() is None
 

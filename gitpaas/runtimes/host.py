@@ -16,8 +16,8 @@ from gitpaas.config import Config
 from gitpaas.errors import CommandFailed, RuntimeFailed
 from gitpaas.linux import Process, processes
 from gitpaas.output import Terminal
-from gitpaas.runtimes import Attached, foreground, keeper
-from gitpaas.runtimes.command import command, home
+from gitpaas.runtimes import Attached, entered, foreground, keeper
+from gitpaas.runtimes.command import command, home, joining
 from gitpaas.runtimes.ending import end_all
 from gitpaas.runtimes.environment import MARK, environment
 from gitpaas.runtimes.ports import free_port
@@ -63,6 +63,8 @@ class HostRuntime:
         self._remove(record, grace)
 
     def running(self, app: str | None = None) -> list[Instance]:
+        if app is None:
+            entered.sweep(self._config)
         boot = linux.boot_id()
         seen = [self._look_at(record, boot) for record in self._records.all() if app in (None, record.app)]
         return [instance for instance in seen if instance]
@@ -89,6 +91,24 @@ class HostRuntime:
                     yield attached
                 finally:
                     self._end(record, self._config.stop_grace if attached.is_running else 0, signal.SIGHUP)
+
+    @contextmanager
+    def enter(self, instance: Instance, spec: InstanceSpec, terminal: Terminal | None) -> Iterator[Attached]:
+        record = self._records.find(instance.id)
+        process = self._process(record, linux.boot_id()) if record else None
+        if record is None or process is None or not process.is_alive():
+            raise RuntimeFailed(f"{instance.label} of {instance.app} does not run any more.")
+        with entered.entry(self._config, record.id) as own:
+            env = linux.carry(environment(spec, record.id, home(spec), record.port) | own.env)
+            argv = partial(joining, spec, record.cgroup, process)
+            first: list[Process] = []
+            end = lambda: own.end(first[0] if first else None, kindly=False)  # noqa: E731
+            with foreground.started(record.id, argv, env, terminal, end) as attached:
+                first += filter(None, [processes.find(attached.pid)])
+                try:
+                    yield attached
+                finally:
+                    own.end(first[0] if first else None, kindly=attached.is_running)
 
     def reach(self, instance: Instance) -> Reach:
         return Reach(instance.address)

@@ -21,6 +21,7 @@ from gitpaas.config import Config
 from gitpaas.errors import RuntimeFailed
 from gitpaas.output import Terminal
 from gitpaas.runtimes import Attached
+from gitpaas.values import Instance
 
 SCREEN = Terminal("xterm-256color", 80, 24)
 PATIENCE = 30.0
@@ -236,6 +237,106 @@ def test_it_has_the_streams_and_nothing_else_of_ours(there: There, monkeypatch: 
             assert read_all(attached)[1].split(b"\r")[0].strip() == b"['0', '1', '2'] False"
 
 
+@contextmanager
+def entered(
+    there: There, instance: Instance, command: str, terminal: Terminal | None = None, **values: object
+) -> Iterator[Attached]:
+    spec = there.spec(command, **({"number": instance.number, "release": instance.release} | values))
+    with there.runtime.enter(instance, spec, terminal) as attached:
+        yield attached
+    folder = there.config.run / "entered"
+    assert not folder.exists() or not list(folder.iterdir())
+
+
+def test_one_more_program_in_an_instance_is_where_that_is(there: There) -> None:
+    instance = there.start("echo mine >/tmp/own; exec sleep 600", env={"KEY": "value"}, listens=True)
+    wait_for_file(there, instance, "/tmp/own")
+    command = "cat /tmp/own; echo $KEY $PORT $GITPAAS_PROCESS; id -u; pwd; exit 5"
+    with entered(there, instance, command, env={"KEY": "value"}) as attached:
+        lines = read_all(attached)[1].decode().splitlines()
+        assert attached.wait(PATIENCE) == 5
+    assert lines[0] == "mine"
+    assert lines[1].split()[0::2] == ["value", "web.1"]
+    if there.uid:
+        assert lines[1].split()[1] == str(instance.address).rpartition(":")[2]
+        assert lines[2:] == [str(there.uid), "/app"]
+    assert there.now(instance).state == "running"
+
+
+def wait_for_file(there: There, instance: Instance, path: str) -> None:
+    """Its first process has got so far: another one sees it."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        with entered(there, instance, f"cat {path}") as attached:
+            if read_all(attached)[1]:
+                return
+        assert time.monotonic() < deadline
+
+
+STATUS = (
+    "grep -E '^(Uid|Gid|Groups|CapEff|CapBnd|CapPrm|CapAmb|NoNewPrivs|Seccomp):' /proc/self/status; "
+    "cat /proc/self/limits /proc/self/cgroup"
+)
+
+
+def test_it_has_no_more_rights_than_the_instance(there: There) -> None:
+    instance = there.start(f"({STATUS}) >/tmp/draft-{UID}; mv /tmp/draft-{UID} /tmp/status-{UID}; exec sleep 600")
+    wait_for_file(there, instance, f"/tmp/status-{UID}")
+    for terminal in (None, SCREEN):
+        command = f"({STATUS}) >/tmp/now-{UID}; diff /tmp/now-{UID} /tmp/status-{UID} && echo same; rm /tmp/now-{UID}"
+        with entered(there, instance, command, terminal) as attached:
+            assert read_all(attached)[1].decode().split() == ["same"]
+
+
+def test_it_has_a_terminal_of_that_size(there: There) -> None:
+    instance = there.start("exec sleep 600")
+    command = "trap 'stty size; exit 3' WINCH; stty size; echo up; while :; do sleep 0.05; done"
+    with entered(there, instance, command, SCREEN) as attached:
+        assert read_until(attached, b"up").split()[:2] == [b"24", b"80"]
+        attached.resize(132, 50)
+        read_until(attached, b"50 132")
+        read_all(attached)
+        assert attached.wait(PATIENCE) == 3
+
+
+@pytest.mark.parametrize("terminal", [None, SCREEN], ids=["pipes", "terminal"])
+def test_what_was_started_in_an_instance_ends_with_who_started_it_and_the_instance_goes_on(
+    there: There, terminal: Terminal | None
+) -> None:
+    own, child, stranger = Sleeper(), Sleeper(), Sleeper()
+    instance = there.start(f"exec {own}")
+    with entered(there, instance, f"{child} & setsid {stranger} & echo up; wait", terminal) as attached:
+        read_until(attached, b"up")
+        until(lambda: child.is_alive and stranger.is_alive)
+    assert not child.is_alive
+    assert not stranger.is_alive
+    assert own.is_alive
+    with entered(there, instance, "kill -9 $$", terminal) as attached:
+        read_all(attached)
+        assert attached.wait(PATIENCE) == 137
+    assert there.now(instance).state == "running"
+
+
+def test_it_ends_with_the_instance(there: There) -> None:
+    instance, child = there.start("exec sleep 600"), Sleeper()
+    with entered(there, instance, f"echo up; exec {child}") as attached:
+        read_until(attached, b"up")
+        until(lambda: child.is_alive)
+        there.again().stop(instance, grace=0)
+        read_all(attached)
+        assert attached.wait(PATIENCE) == 137
+    assert not child.is_alive
+
+
+def test_nobody_enters_what_has_ended(there: There) -> None:
+    instance = there.ended(there.start("true"))
+    with pytest.raises(RuntimeFailed, match="does not run"), entered(there, instance, "true"):
+        pass
+    there.runtime.stop(instance, grace=0)
+    with pytest.raises(RuntimeFailed, match="does not run"), entered(there, instance, "true"):
+        pass
+
+
 HOLDER = """
 import sys, time
 sys.path[:0] = {path!r}
@@ -247,14 +348,16 @@ from gitpaas.platform import make_runtime
 import {home} as place
 with place.{maker}(replace(load({environ!r}), stop_grace=2){uid}) as there:
     spec = there.spec({command!r}, process="run", number=12, one_off=34)
-    with there.runtime.open(spec, {terminal!r}):
+    instance = there.start("exec sleep 600") if {enters} else None
+    with there.runtime.enter(instance, spec, {terminal!r}) if {enters} else there.runtime.open(spec, {terminal!r}):
         print("open", flush=True)
         time.sleep(600)
 """
 
 
+@pytest.mark.parametrize("enters", [False, True], ids=["open", "enter"])
 @pytest.mark.parametrize("terminal", [None, SCREEN], ids=["pipes", "terminal"])
-def test_it_ends_when_who_holds_it_is_killed(there: There, terminal: Terminal | None) -> None:
+def test_it_ends_when_who_holds_it_is_killed(there: There, terminal: Terminal | None, enters: bool) -> None:
     sleeper, is_docker = Sleeper(), there.__class__.__name__ == "Docker"
     script = HOLDER.format(
         path=sys.path,
@@ -264,6 +367,7 @@ def test_it_ends_when_who_holds_it_is_killed(there: There, terminal: Terminal | 
         uid="" if is_docker else f", {there.uid}",
         command=f"{sleeper}",
         terminal=terminal,
+        enters=enters,
     )
     holder = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, start_new_session=True)
     assert holder.stdout is not None
@@ -274,4 +378,8 @@ def test_it_ends_when_who_holds_it_is_killed(there: There, terminal: Terminal | 
     holder.stdout.close()
     with there.again().attend():
         until(lambda: there.again().running() is not None and not sleeper.is_alive, timeout=30)
+        for instance in (instance for instance in there.again().running() if instance.one_off is None):
+            assert enters
+            assert instance.state == "running"
+            there.again().stop(instance, grace=0)
         until(lambda: there.traces() == [], timeout=30, told=there.traces)

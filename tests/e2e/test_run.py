@@ -16,7 +16,7 @@ import engine
 import pytest
 
 from .conftest import RUNTIMES, _running_world, _short_directory
-from .programs import command_line, processes, wait_until
+from .programs import command_line, processes, run, wait_until
 from .screens import screen
 from .world import GITPAAS, AppRepo, World
 
@@ -248,3 +248,39 @@ def test_run_on_the_machine_itself_is_exact_and_ends_with_it(place: Place) -> No
         os.kill(own.process.pid, number)
         own.process.wait(40)
         place.leaves_nothing(argument)
+
+
+def test_shell_in_an_instance_that_runs_and_goes_on_when_it_is_cut(place: Place) -> None:
+    argument = mark()
+    done = place.world.ssh(
+        "enter", place.app.name, "web.1", "--", "sh", "-c", "'echo $GITPAAS_PROCESS $GREETING; exit 6'"
+    )
+    assert (done.code, done.output) == (6, "web.1 hi there\n"), done
+    with screen(place.ssh_argv("enter", place.app.name), place.world.env, 100, 30) as client:
+        client.type("stty size; echo $TERM-$GITPAAS_PROCESS\n")
+        client.wait_for("30 100")
+        client.wait_for("xterm-256color-web.1")
+        client.resize(120, 40)
+        client.type('until [ "$(stty size)" = "40 120" ]; do sleep 0.1; done; echo resized-$((40+2))\n')
+        client.wait_for("resized-42")
+        client.type(f"setsid sleep {argument} & sleep {argument}\n")
+        wait_until(lambda: len(alive(argument)) == 2, "both of them")
+        client.kill()
+    place.leaves_nothing(argument)
+    assert place.app.get().status == 200
+    missing = place.world.ssh("enter", place.app.name, "web.7")
+    assert (missing.code, "These do: web.1." in missing.errors) == (1, True)
+
+
+def test_keys_that_may_only_read_neither_run_nor_enter(place: Place) -> None:
+    key = place.world.new_key(f"reader-{random.randrange(10**6)}", "--role", "read")
+    for words in (
+        ["run", place.app.name, "ls", "--help"],
+        ["enter", place.app.name],
+        ["run:detached", place.app.name, "ls"],
+    ):
+        done = run(
+            ["ssh", "-F", str(place.world.ssh_config), "-i", str(key), "-o", "IdentitiesOnly=yes", "paas", *words],
+            env=place.world.env,
+        )
+        assert done.code == 3, (words, done)

@@ -21,7 +21,7 @@ from gitpaas.values import InstanceSpec
 _LOOK = 0.2  # seconds
 _END_OF_INPUT = b"\x04"
 # At a terminal the engine takes some keys for a wish to leave (Ctrl-P Ctrl-Q), and holds back the first of them.
-_NEVER_LEAVE = ",".join(["ctrl-@"] * 32)
+NEVER_LEAVE = ",".join(["ctrl-@"] * 32)
 
 
 class Program(Protocol):
@@ -157,5 +157,5 @@ class _Container:
 
 def _attached(engine: Engine, container: str) -> Stream:
     """From before its start, so that nothing is missed."""
-    query: dict[str, str | int] = {"stream": 1, "stdin": 1, "stdout": 1, "stderr": 1, "detachKeys": _NEVER_LEAVE}
+    query: dict[str, str | int] = {"stream": 1, "stdin": 1, "stdout": 1, "stderr": 1, "detachKeys": NEVER_LEAVE}
     return Stream(engine.address, "POST", f"/containers/{container}/attach", query)

@@ -14,8 +14,8 @@ from gitpaas.engine import Engine
 from gitpaas.engine.networks import Networks
 from gitpaas.errors import EngineFailed, RuntimeFailed
 from gitpaas.output import Terminal
-from gitpaas.runtimes import Attached
-from gitpaas.runtimes.docker import abilities, attached, copies, names, one_off, said, usage, volumes
+from gitpaas.runtimes import Attached, entered
+from gitpaas.runtimes.docker import abilities, attached, copies, entering, names, one_off, said, usage, volumes
 from gitpaas.runtimes.docker.exits import Exits
 from gitpaas.runtimes.docker.follower import Follower
 from gitpaas.runtimes.docker.orphans import Orphans
@@ -72,6 +72,7 @@ class DockerRuntime:
     def running(self, app: str | None = None) -> list[Instance]:
         instances = self._view.instances(app)
         if app is None:
+            entered.sweep(self._config)
             self._finder.keep({instance.id for instance in instances})
         return instances
 
@@ -91,6 +92,11 @@ class DockerRuntime:
 
     def open(self, spec: InstanceSpec, terminal: Terminal | None) -> AbstractContextManager[Attached]:
         return attached.opened(self._engine, self._starter, spec, terminal, self._config.stop_grace)
+
+    def enter(
+        self, instance: Instance, spec: InstanceSpec, terminal: Terminal | None
+    ) -> AbstractContextManager[Attached]:
+        return entering.opened(self._config, self._engine, instance, spec, terminal)
 
     def reach(self, instance: Instance) -> Reach:
         try:
