@@ -52,4 +52,4 @@ def _told(words: Mapping[str, str]) -> str:
 
 
 def _from_when(about: holding.Copies) -> str:
-    return "From their next start on" if about else "Nothing that runs has other limits now"
+    return "From their next start on" if about else "What runs is not concerned"

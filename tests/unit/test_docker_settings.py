@@ -15,7 +15,7 @@ from gitpaas.engine.stream import Frames
 from gitpaas.linux import sockets
 from gitpaas.runtimes.docker import abilities, healthcheck, names, settings
 from gitpaas.runtimes.docker.settings import Surroundings
-from gitpaas.values import Artifact, InstanceSpec, Limits, RunOptions, Secret, VolumeMount
+from gitpaas.values import Artifact, Exit, InstanceSpec, Limits, RunOptions, Secret, VolumeMount
 
 PLACE = Place("n1", IPv4Address("10.213.0.1"), IPv4Address("10.213.0.2"))
 MARKS = {"gitpaas.home": "abc", "gitpaas.app": "demo", "gitpaas.id": "demo.v1.web.1.x"}
@@ -228,3 +228,18 @@ def test_what_an_engine_lacks(
 ) -> None:
     monkeypatch.setattr(abilities, "ask", lambda engine, path: info)
     assert abilities.missing(Engine(config)) == expected
+
+
+@pytest.mark.parametrize(
+    ("label", "how"),
+    [
+        (None, None),
+        ("", None),
+        ("[137, true, 5.5]", Exit(137, True, 5.5)),
+        ("[null, false, null]", Exit(None)),
+        ("not ours", None),
+        ("[1, 2, 3, 4]", None),
+    ],
+)
+def test_how_the_one_before_ended_is_read_from_a_label(label: str | None, how: Exit | None) -> None:
+    assert names.last_exit({} if label is None else {"gitpaas.exit": label}) == how

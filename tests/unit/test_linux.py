@@ -248,3 +248,56 @@ def test_a_group_of_this_machine_limits_lists_and_goes_away() -> None:
     group.remove()
     assert not any(path.exists() for path in group.paths)
     assert group.members() == []
+
+
+COUNTING = """\
+28 24 0:26 / /sys/fs/cgroup/memory rw shared:15 - cgroup cgroup rw,memory
+29 24 0:27 / /sys/fs/cgroup/pids rw shared:16 - cgroup cgroup rw,pids
+30 24 0:28 / /sys/fs/cgroup/cpu,cpuacct rw shared:17 - cgroup cgroup rw,cpu,cpuacct
+"""
+
+
+def test_controllers_that_share_a_hierarchy_are_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = {"/proc/self/mountinfo": COUNTING, "/proc/self/cgroup": "4:memory:/\n8:pids:/\n9:cpu,cpuacct:/\n"}
+    monkeypatch.setattr(cgroups, "_read", lambda path: texts[str(path)])
+    ((version, places),) = cgroups._hierarchies()
+    assert (version, [point.name for point, _ in places]) == ("v1", ["memory", "pids", "cpu,cpuacct"])
+
+
+@pytest.mark.parametrize(
+    ("version", "files"),
+    [
+        (
+            "v2",
+            {
+                "memory.current": "9000\n",
+                "memory.stat": "anon 1\ninactive_file 2000\n",
+                "cpu.stat": "usage_usec 1500000\n",
+            },
+        ),
+        (
+            "v1",
+            {
+                "memory.usage_in_bytes": "9000\n",
+                "memory.stat": "inactive_file 1\ntotal_inactive_file 2000\n",
+                "cpuacct.usage": "1500000000\n",
+            },
+        ),
+    ],
+)
+def test_what_a_group_takes(tmp_path: Path, version: cgroups.Version, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    group = Cgroup(version, (tmp_path,))
+    assert linux.usage.of_group(group) is None, "nobody is in it"
+    (tmp_path / "cgroup.procs").write_text(f"{os.getpid()}\n")
+    found = linux.usage.of_group(group)
+    assert found is not None
+    assert (found.memory, found.cpu) == (7000, 1.5)
+
+
+def test_a_group_is_found_by_the_name_of_one_above(tmp_path: Path) -> None:
+    paths = (tmp_path / "memory/docker/abc/init.scope", tmp_path / "pids/docker/abc")
+    own = Cgroup("v1", paths).within("abc")
+    assert own == Cgroup("v1", (tmp_path / "memory/docker/abc", tmp_path / "pids/docker/abc"))
+    assert Cgroup("v1", paths).within("another") is None
