@@ -100,14 +100,14 @@ def run(platform: Platform, app: App, entry: CronEntry, actor: Actor | None = No
 
 
 def missed(entry: CronEntry, due: Due, why: str) -> str:
-    """ "cron tidy missed 3 runs, from 2026-11-27 12:01 to 2026-11-27 12:03 Europe/Berlin: the server was stopped"."""
+    """ "tidy missed 3 runs, from 2026-11-27 12:01 to 2026-11-27 12:03 Europe/Berlin: the server was stopped"."""
     first, last = (crontab.clock_time(moment, entry.timezone) for moment in (due.first, due.last))
     when = f"of {first}" if due.passed == 1 else f"from {first} to {last}"
     if due.passed > crontab.MOST_COUNTED:
         count, when = f"more than {crontab.MOST_COUNTED} runs", f"from {first} on"
     else:
         count = f"{due.passed} run{'s' if due.passed > 1 else ''}"
-    return f"cron {entry.name} missed {count}, {when} {entry.timezone}: {why}"
+    return f"{entry.name} missed {count}, {when} {entry.timezone}: {why}"
 
 
 def _running(app: App, entry: CronEntry) -> list[OneOff]:

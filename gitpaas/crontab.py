@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cronsim import CronSim
 
-MOST_COUNTED = 1000  # moments that went by: beyond, they are only many
+MOST_COUNTED = 200  # moments that went by: beyond, they are only many
 _MINUTE = 60.0
 _LONGEST = 200  # characters of an expression
 _NAMED = {

@@ -104,7 +104,7 @@ class Scheduler:
         current = now - now % _MINUTE
         if row.app.stopped:
             if schedules.claim(row, current):
-                self._once(row, "stopped", f"cron {entry.name} does not run while the app is stopped", "ok")
+                self._once(row, "stopped", f"{entry.name} does not run while the app is stopped", "ok")
             return False
         if not schedules.claim(row, current, due, why):
             return False
@@ -121,10 +121,10 @@ class Scheduler:
         until = f"{crontab.clock_time(row.looked_at, entry.timezone)} {entry.timezone}"
         if row.looked_at - now > _PUT_RIGHT:
             if schedules.claim(row, now):
-                text = f"the clock was set back: cron {entry.name} goes on from now, not from {until}"
+                text = f"{entry.name} goes on from now, not from {until}: the clock was set back"
                 self._both(row.app.name, text)
         elif self._moment_after(entry, now) <= row.looked_at:
-            text = f"the clock was set back: cron {entry.name} goes on after {until}, so that nothing runs twice"
+            text = f"{entry.name} goes on after {until}, so that nothing runs twice: the clock was set back"
             self._once(row, "set back", text)
 
     def _start(self, row: Schedule, entry: CronEntry) -> None:
@@ -132,13 +132,12 @@ class Scheduler:
         try:
             one_off = self._run(self._platform, app, entry)
         except cron.StillRuns as error:
-            text = f"cron {entry.name} is skipped: {oneoffs.label(error.one_off)} still runs"
-            self._once(row, error.one_off.id, text)
+            self._once(row, error.one_off.id, f"{entry.name} is skipped: {oneoffs.label(error.one_off)} still runs")
         except GitpaasError as error:
-            self._tell(app.name, f"cron {entry.name} did not start: {error.message}")
+            self._tell(app.name, f"{_ACTION} {entry.name} did not start: {error.message}")
         else:
             self._told.pop(row.id, None)
-            self._tell(app.name, f"cron {entry.name} runs as {oneoffs.label(one_off)}")
+            self._tell(app.name, f"{_ACTION} {entry.name} runs as {oneoffs.label(one_off)}")
 
     def _entry_of(self, row: Schedule) -> CronEntry | None:
         """None in the instant in which the app's release changes."""
@@ -175,5 +174,5 @@ class Scheduler:
             self._both(row.app.name, text, result)
 
     def _both(self, app: str, text: str, result: str = "failed") -> None:
-        self._tell(app, text)
+        self._tell(app, f"{_ACTION} {text}")
         events.record(_ACTION, text, app=app, result=result)

@@ -7,6 +7,8 @@ import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from peewee import fn
+
 from gitpaas.crontab import Due
 from gitpaas.store import App, Schedule
 from gitpaas.values import CronEntry
@@ -40,7 +42,8 @@ def suspend(app: App, names: Collection[str]) -> list[str]:
 
 def resume(app: App, names: Collection[str]) -> list[str]:
     """Which of these were suspended before. What their time was meanwhile counts as neither run nor missed."""
-    return _switch(app, names, on=False, looked_at=time.time())
+    later = fn.MAX(Schedule.looked_at, time.time())  # a clock that was set back makes nothing run twice
+    return _switch(app, names, on=False, looked_at=later)
 
 
 def claim(row: Schedule, until: float, due: Due | None = None, why: str = "") -> bool:
@@ -54,7 +57,7 @@ def claim(row: Schedule, until: float, due: Due | None = None, why: str = "") ->
     return bool(query.execute())
 
 
-def _switch(app: App, names: Collection[str], *, on: bool, **values: float) -> list[str]:
+def _switch(app: App, names: Collection[str], *, on: bool, **values: Any) -> list[str]:
     chosen = Schedule.select().where(Schedule.app == app, Schedule.name << list(names), Schedule.suspended == (not on))
     switched = sorted(row.name for row in chosen)
     Schedule.update(suspended=on, **values).where(Schedule.app == app, Schedule.name << switched).execute()

@@ -36,7 +36,7 @@ def listing(call: Call, app: str, style: str) -> None:
     if not states:
         return call.say(f"{found.name} has no cron entries. They are in app.json, under cron, and come with a push.")
     columns = (
-        Column("NAME"), Column("SCHEDULE"), Column("TIME ZONE"), Column("NEXT RUN"), Column("LAST RUN", text=True),
+        Column("NAME"), Column("SCHEDULE"), Column("TIME ZONE"), Column("NEXT RUN"), Column("LAST RUN"),
     )  # fmt: skip
     call.say(render(columns, [_row(found, state) for state in states], call.console.width))
     for line in _remarks(call, found, states):
@@ -135,13 +135,12 @@ def _next(app: App, state: State) -> str:
 
 
 def _last(one_off: OneOff | None) -> str:
-    from gitpaas import oneoffs
-
     if one_off is None:
         return "-"
-    if not oneoffs.is_over(one_off):
-        return f"{oneoffs.label(one_off)} runs, since {ago(one_off.created_at)}"
-    return f"{oneoffs.outcome(one_off)} after {_took(one_off)}, {ago(one_off.finished_at)}"
+    if one_off.finished_at is None:
+        return f"runs, since {ago(one_off.created_at).removesuffix(' ago')}"
+    how = "ended" if one_off.error else f"exit {one_off.exit_code}"
+    return f"{how}, {ago(one_off.finished_at)}"
 
 
 def _took(one_off: OneOff) -> str:
@@ -151,11 +150,14 @@ def _took(one_off: OneOff) -> str:
 def _remarks(call: Call, app: App, states: Sequence[State]) -> list[str]:
     from gitpaas import oneoffs
 
+    last = sorted((state.last for state in states if state.last), key=lambda one: one.id)
     lines = [state.missed for state in states if state.missed]
     if by_tree := [state.entry.name for state in states if state.suspended_by == "app.json"]:
         lines.append(f"Suspended by app.json: {', '.join(by_tree)}")
-    if latest := max((state.last for state in states if state.last), key=lambda one: one.id, default=None):
-        lines.append(f"What a run printed: {call.program} logs {app.name} -p {oneoffs.label(latest)}")
+    failed = (one for one in last if one.error or one.exit_code)
+    lines += [f"{one.schedule}: {oneoffs.outcome(one)} after {_took(one)}" for one in failed]
+    if last:
+        lines.append(f"What a run printed: {call.program} logs {app.name} -p {oneoffs.label(last[-1])}")
     return lines
 
 
