@@ -119,8 +119,11 @@ def bury_dead(platform: Platform, app: App) -> None:
             continue
         retention.end_orphan(platform.config.slug(app.name, build.id))
         close(platform, build, "failed", _KILLED)
+        out = Output(logs.BuildLog(platform.config.build_log(app.name, build.id)))
         if build.status == "failed":
-            Output(logs.BuildLog(platform.config.build_log(app.name, build.id))).warn(_KILLED)
+            out.warn(_KILLED)
+        elif (release := releases.made_by(build)) and releases.artifact(release).scripts:
+            out.warn(f"{_KILLED} v{release.number} is live, but its postdeploy may not have run.")
         retention.prune(platform, app)
 
 

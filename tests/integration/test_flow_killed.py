@@ -111,6 +111,17 @@ def test_killed_without_a_server_the_next_push_finds_it_done(flow: Flow) -> None
     is_whole(flow)
 
 
+def test_killed_before_its_postdeploy_is_told(flow: Flow) -> None:
+    fresh = flow.commit(app_json='{"scripts": {"postdeploy": "echo seeded"}}')
+
+    pushed_and_killed(flow, fresh, "phases.follow_up", "before")
+    flow.reconcile(lambda: flow.last_build().finished_at)
+
+    assert flow.last_build().status == "live"
+    told = flow.config.build_log("hello", flow.last_build().id).read_text()
+    assert "was killed. v1 is live, but its postdeploy may not have run." in told
+
+
 @pytest.mark.parametrize(
     ("step", "when"), [("releases.create", "after"), ("phases.prepare", "before"), ("releases.make_live", "before")]
 )
