@@ -29,7 +29,7 @@ def deploy(platform: Platform, build: Build, out: Output) -> Release:
             with laps.time("release"):
                 queue.advance(build, "releasing")
                 phases.prepare(platform, app, release, out)
-            with laps.time("start"), rollout.change(platform, app) as app:
+            with laps.time("start"), rollout.change(platform, app, out) as app:
                 queue.advance(build, "starting")
                 releases.bring_up_to_date(platform, app, release)
                 rollout.roll_out(platform, app, release, out)
@@ -46,7 +46,7 @@ def deploy(platform: Platform, build: Build, out: Output) -> Release:
 def rollback(platform: Platform, app: App, number: int | None, actor: Actor, out: Output) -> Release:
     """A new release that copies an older one: its artifact and its config vars, without a build. NotKept when it takes
     one, as receive.rebuild() does it."""
-    with rollout.change(platform, app) as app:
+    with rollout.change(platform, app, out) as app:
         older = releases.before(app) if number is None else releases.find(app, number)
         if older.status != "live":
             raise UsageError(f"v{older.number} never went live.", f"Choose another: ssh paas releases {app.name}")
@@ -74,7 +74,7 @@ def set_config(
         variable_name(name) if value is None else settable_name(name)
         variable_value(value or "")
     # The whole of it alone: two at once make two releases, each with its own change, and a rollback undoes neither.
-    with rollout.change(platform, app) as app:
+    with rollout.change(platform, app, out) as app:
         with platform.store.transaction():
             configvars.change(platform, app, changes, replace=replace)
             if any(changes.values()):
@@ -108,7 +108,7 @@ def scale(platform: Platform, app: App, quantities: Mapping[str, int], actor: Ac
 def restart(platform: Platform, app: App, out: Output, name: str | None = None) -> None:
     """Fresh instances of the live release (of one process type, or a single one); the old ones serve until the new
     answer."""
-    with rollout.change(platform, app) as app:
+    with rollout.change(platform, app, out) as app:
         formation = releases.formation(platform, app)
         holding.require_running(app, formation, name)
         rollout.renew(platform, app, _live(app), out, holding.copies(app, formation, name) if name else None)

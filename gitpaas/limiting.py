@@ -16,7 +16,7 @@ def limit(
 ) -> None:
     """Say it of a process type ("": all others), and replace the instances that run with other limits, without
     downtime. Unhealthy when the fresh ones do not come up: then all is as it was."""
-    with rollout.change(platform, app) as app:
+    with rollout.change(platform, app, out) as app:
         formation = releases.formation(platform, app)
         if process != resources.OTHERS:
             resources.require_process(app, formation, process)

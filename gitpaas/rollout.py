@@ -23,9 +23,12 @@ from gitpaas.values import Instance
 
 
 @contextmanager
-def change(platform: Platform, app: App) -> Iterator[App]:
+def change(platform: Platform, app: App, out: Output) -> Iterator[App]:
     """One change of what runs at a time. Yields the app as it is now; NotFound when it was destroyed meanwhile."""
-    with locks.held(platform.config.rollout_lock(app.name)):
+    lock = platform.config.rollout_lock(app.name)
+    if locks.is_held(lock):
+        out.step(f"Waiting for another change of {app.name} to end")
+    with locks.held(lock):
         now = apps.now(app)
         releases.fail_abandoned(now)
         leaving.clear(platform.config, app.name)
@@ -75,7 +78,7 @@ def renew(
 def settle(platform: Platform, app: App, out: Output, about: Copies) -> None:
     """Make what runs match the formation at once: start what is missing of what this is about, route it, leave the
     surplus, and whatever is not of this concern, to reconcile."""
-    with change(platform, app) as app:
+    with change(platform, app, out) as app:
         if release := releases.live(app):
             _fill(platform, app, release, out, about)
     wake(platform.config)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from itertools import pairwise
 
 import pytest
 from flow import ALICE, BOB, Flow, meanwhile
 from instances import until
 
-from gitpaas import configvars, deploy, phases
+from gitpaas import configvars, deploy, locks, phases
 from gitpaas.errors import Unhealthy, UsageError
 from gitpaas.store import Release
 
@@ -86,6 +87,17 @@ def test_a_change_during_a_rollback_is_kept(flow: Flow) -> None:
 
     assert flow.variables(flow.live) == {"AFTER": "1"}
     assert flow.variables() == {"AFTER": "1", "LATER": "1"}
+
+
+def test_who_waits_for_another_change_is_told(flow: Flow) -> None:
+    flow.deploy()
+    with ExitStack() as another:
+        another.enter_context(locks.held(flow.config.rollout_lock("hello")))
+        with meanwhile(flow, lambda f: set_(f, TEXT="new")):
+            until(lambda: "Waiting for another change of hello to end\n" in flow.lines.text)
+            assert flow.variables() == {}
+            another.close()
+    assert flow.variables(flow.live) == {"TEXT": "new"}
 
 
 def test_a_change_during_the_first_deploy_is_in_what_it_makes(flow: Flow, in_release_phase: Meantime) -> None:
