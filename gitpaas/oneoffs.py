@@ -20,7 +20,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
 from gitpaas import events, locks, logs, releases
-from gitpaas.errors import EngineFailed, GitpaasError, NotFound
+from gitpaas.errors import Conflict, EngineFailed, GitpaasError, NotFound
 from gitpaas.output import Terminal
 from gitpaas.platform import Platform
 from gitpaas.runtimes import Attached
@@ -29,6 +29,7 @@ from gitpaas.values import Actor, Env, Instance, InstanceSpec, Survey
 
 RUN, CRON = "run", "cron"
 _KEPT = 100  # rows of each kind of each app
+_MOST = 50  # of one app that people may have running at the same time, as Heroku has it
 _LOST = "nobody saw how it ended"
 
 
@@ -142,7 +143,8 @@ def program(command: str) -> str:
     """The program that a command line begins with: what may be told of it, since the rest may hold secrets."""
     with suppress(ValueError):
         words = [word for word in shlex.split(command) if "=" not in word]
-        return words[0].split()[0][:60] if words and words[0].split() else ""
+        first = next(iter(words[0].split()), "") if words else ""
+        return "".join(filter(str.isprintable, first))[:60]
     return ""
 
 
@@ -168,6 +170,7 @@ def begun(
     who = {"by": actor.name, "key": actor.key, "address": actor.address} if actor else {"by": events.PLATFORM}
     with ExitStack() as stack:
         with platform.store.transaction():
+            _require_room(app, kind)
             number = _latest_number(app, kind) + 1
             one_off = OneOff.create(
                 app=app,
@@ -217,6 +220,7 @@ def finish(
 ) -> None:
     """It is over: once, whoever says so. Without a code and a reason nobody knows how it ended. `is_event`: no command
     of a person's is, which is an event already."""
+    platform.config.one_off_lock(one_off.id).unlink(missing_ok=True)
     row = OneOff.get_or_none(OneOff.id == one_off.id)
     if row is None or is_over(row):
         return
@@ -227,7 +231,6 @@ def finish(
     if OneOff.update(values).where(ours).execute():
         _tell(platform, row, is_event=is_event)
         _prune(row)
-    platform.config.one_off_lock(row.id).unlink(missing_ok=True)
 
 
 def _code(program: Attached | None) -> int | None:
@@ -285,6 +288,12 @@ def _prune(one_off: OneOff) -> None:
     latest = {row.schedule: row.id for row in reversed(over) if row.schedule}
     old = {row.id for row in over[_KEPT:]} - set(latest.values())
     OneOff.delete().where(OneOff.id << list(old)).execute()
+
+
+def _require_room(app: App, kind: str) -> None:
+    """Each takes as much memory as an instance may."""
+    if kind == RUN and len([one for one in unfinished(app) if one.kind == kind]) >= _MOST:
+        raise Conflict(f"{_MOST} one-off commands of {app.name} run already.", "End one: run:stop. `ps` lists them.")
 
 
 def _latest_number(app: App, kind: str) -> int:

@@ -71,7 +71,7 @@ class _Orders:
 
 def _feed(program: Attached, streams: Streams, done: threading.Event) -> None:
     """What the person types, or pipes into it."""
-    with suppress(ConnectionError):
+    with suppress(OSError):  # one of the two has left, and the other thread sees it too
         while not done.is_set():
             data = streams.read(_LOOK)
             if data:

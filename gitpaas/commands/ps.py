@@ -85,10 +85,13 @@ def stop(call: Call, app: str, name: str | None) -> None:
     """Stop all instances, a process type or one (web.1), until ps:start; no deploy starts them.
 
     Without a web instance the app's page says so. Scaling changes how many there are to be, not that they are stopped.
+    A one-off command (run.12) is ended, as by run:stop.
     """
     from gitpaas import deploy
 
-    deploy.stop(call.platform, call.app(app), call.progress(), _noted(call, name))
+    if name and run.is_one_off(call, app, name):
+        return run.end(call, app, name)
+    return deploy.stop(call.platform, call.app(app), call.progress(), _noted(call, name))
 
 
 @command("ps:start", role="deploy", changes=True)

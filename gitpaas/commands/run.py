@@ -79,6 +79,18 @@ def detached(call: Call, app: str, variables: Sequence[str], timeout: float | No
 @click.argument("name", metavar="NAME")
 def stop(call: Call, app: str, name: str) -> None:
     """End a one-off command (run.12), all of it."""
+    end(call, app, name)
+
+
+def is_one_off(call: Call, app: str, name: str) -> bool:
+    """Whether a one-off command of that name runs."""
+    from gitpaas import oneoffs
+
+    return name in map(oneoffs.label, oneoffs.unfinished(call.app(app)))
+
+
+def end(call: Call, app: str, name: str) -> None:
+    """The one of that name, or NotFound."""
     from gitpaas import oneoffs
 
     found = call.app(app)

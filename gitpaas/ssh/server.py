@@ -27,6 +27,7 @@ from gitpaas.ssh.watch import Watch
 
 _log = logging.getLogger(__name__)
 
+_LONGEST_GRACE = 10.0  # seconds that commands of sessions (run, enter) get at the server's end
 _FAREWELL = 3.0  # seconds; they are daemons and end with the process at the latest
 _BACKLOG = 128
 _LOOK_ROUND = 0.5  # seconds between two looks at who is late and which hooks have ended
@@ -62,7 +63,7 @@ class SshServer:
             thread.start()
 
     def stop(self) -> None:
-        """Stop listening and disconnect everybody. Safe to call twice."""
+        """Stop listening and disconnect everybody; what they have started for themselves ends. Safe to call twice."""
         self._stopping.set()
         if self._socket is not None:
             with suppress(OSError):
@@ -72,6 +73,7 @@ class SshServer:
             thread.join(timeout=_FAREWELL)
         self._threads.clear()
         self._lobby.show_out_all()
+        self._services.sessions.await_end(_FAREWELL + min(self._config.stop_grace, _LONGEST_GRACE))
 
     def _accept_all(self, listener: socket.socket) -> None:
         while not self._stopping.is_set():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -55,6 +57,29 @@ class NewApps:
         return ["sha1", "sha256"]
 
 
+class Sessions:
+    """The threads of those under way: whoever ends the server gives them time to end what they have started."""
+
+    def __init__(self) -> None:
+        self._threads: set[threading.Thread] = set()
+
+    def begin(self, work: Callable[[], None]) -> None:
+        def run() -> None:
+            try:
+                work()
+            finally:
+                self._threads.discard(thread)
+
+        thread = threading.Thread(target=run, name="ssh session", daemon=True)
+        self._threads.add(thread)
+        thread.start()
+
+    def await_end(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        for thread in list(self._threads):
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+
 @dataclass(frozen=True)
 class Services:
     config: Config
@@ -65,3 +90,4 @@ class Services:
     strangers: Strangers = field(default_factory=Strangers)
     orphans: Orphans = field(default_factory=Orphans)
     new_apps: NewApps = field(default_factory=NewApps)
+    sessions: Sessions = field(default_factory=Sessions)

@@ -9,6 +9,7 @@ import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from paramiko.channel import Channel
@@ -84,7 +85,7 @@ class Session:
         """Run the command that was asked for, once."""
         if self._command is not None and not self._started:
             self._started = True
-            threading.Thread(target=self._run, args=(self._command,), name="ssh session", daemon=True).start()
+            self._services.sessions.begin(partial(self._run, self._command))
 
     def leave(self) -> None:
         """The client has closed the channel or is gone."""

@@ -181,7 +181,7 @@ def test_shell_at_a_terminal_has_job_control_and_ctrl_c_is_the_programs(place: P
 
 @pytest.mark.parametrize("terminal", [True, False], ids=["terminal", "pipes"])
 def test_connection_that_is_cut_ends_the_command(place: Place, terminal: bool) -> None:
-    argument = mark()
+    argument, before = mark(), place.told().count("ended: the connection was lost\n")
     words = ("run", place.app.name, "python3", "stay.py", argument)
     if terminal:
         with screen(place.ssh_argv(*words), place.world.env, 80, 24) as client:
@@ -195,7 +195,7 @@ def test_connection_that_is_cut_ends_the_command(place: Place, terminal: bool) -
         assert [one["name"] for one in place.one_offs()]
         piped.kill()
     place.leaves_nothing(argument)
-    wait_until(lambda: place.told().endswith("ended: the connection was lost\n"), "a line in the log")
+    wait_until(lambda: place.told().count("ended: the connection was lost\n") > before, "a line in the log")
 
 
 def test_detached_command_goes_on_and_its_log_is_kept(place: Place) -> None:
@@ -227,6 +227,17 @@ def test_nothing_stays_when_the_server_is_killed(place: Place) -> None:
     assert alive(detached)
     assert place.world.ssh("run:stop", place.app.name, name).code == 0
     place.leaves_nothing(detached)
+
+
+def test_server_that_ends_takes_attached_commands_along(place: Place) -> None:
+    argument = mark()
+    piped = place.world.begin_ssh("run", place.app.name, "python3", "stay.py", argument)
+    piped.wait_for("up")
+    wait_until(lambda: bool(alive(argument)), "the child")
+    place.world.stop()
+    assert not alive(argument)
+    place.world.start()
+    place.leaves_nothing(argument)
 
 
 def test_run_on_the_machine_itself_is_exact_and_ends_with_it(place: Place) -> None:

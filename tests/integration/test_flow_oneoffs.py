@@ -11,7 +11,7 @@ from flow import ALICE, WEB, WORKER, Flow
 from instances import Sleeper, output, until
 
 from gitpaas import apps, deploy, logs, oneoffs
-from gitpaas.errors import NotFound, RuntimeFailed
+from gitpaas.errors import Conflict, NotFound, RuntimeFailed
 from gitpaas.logs import Collector
 from gitpaas.reconcile import Reconciler
 from gitpaas.store import Event, OneOff
@@ -98,6 +98,16 @@ def test_one_off_is_left_alone_by_whatever_happens_to_the_app(flow: Flow) -> Non
 def test_one_off_of_a_stopped_app_runs_all_the_same(flow: Flow) -> None:
     flow.deploy()
     deploy.stop(flow.platform, flow.app, flow.out)
+    assert over(flow, oneoffs.start(flow.platform, flow.app, "true")).exit_code == 0
+
+
+def test_one_off_too_many_is_refused(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(oneoffs, "_MOST", 1)
+    flow.deploy()
+    one_off = oneoffs.start(flow.platform, flow.app, "exec sleep 600")
+    with pytest.raises(Conflict, match="run already"):
+        oneoffs.start(flow.platform, flow.app, "true")
+    oneoffs.stop(flow.platform, one_off, "enough")
     assert over(flow, oneoffs.start(flow.platform, flow.app, "true")).exit_code == 0
 
 
@@ -220,6 +230,7 @@ def test_words_of_people_become_a_command_line(flow: Flow, words: list[str], lin
         ("'no end", ""),
         ("A=b", ""),
         ("'rm -rf /tmp/x'", "rm"),
+        ("\x1b[31mred", "[31mred"),
     ],
 )
 def test_of_a_command_line_the_program_alone_is_told(line: str, told: str) -> None:

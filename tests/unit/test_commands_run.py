@@ -110,10 +110,12 @@ def test_one_is_ended_by_its_name(deployer: Caller, started: list[InstanceSpec])
     deployer("run:detached", "hello", "sleep", "61")
     assert deployer("run:stop", "hello", "run.2").out == "run.2 of hello is stopped.\n"
     assert [instance.id for instance in deployer.platform.runtime.stopped] == ["id-2"]
+    assert deployer("ps:stop", "hello", "run.1").out == "run.1 of hello is stopped.\n"
+    deployer("run:detached", "hello", "sleep", "62")
     refused = deployer("run:stop", "hello", "run.2")
-    assert (refused.code, "These do: run.1." in refused.err) == (1, True)
+    assert (refused.code, "These do: run.3." in refused.err) == (1, True)
     with deployer.platform.store.session():
-        assert [one.error for one in OneOff.select()] == ["", "stopped by alice"]
+        assert [one.error for one in OneOff.select()] == ["stopped by alice", "stopped by alice", ""]
 
 
 @pytest.mark.parametrize("variable", ["A", "1A=2", "A-B=c"])
