@@ -160,7 +160,7 @@ def python(code: str) -> str:
     return f"exec {PYTHON} -I -S -u -c {shlex.quote(code)}"
 
 
-def output(instance: Instance, wanted: str = "", timeout: float = 5) -> str:
+def output(instance: Instance, wanted: str = "", timeout: float = 20) -> str:
     """The instance's log so far, once `wanted` is in it."""
     assert instance.log is not None
     log = instance.log
@@ -172,7 +172,7 @@ def output(instance: Instance, wanted: str = "", timeout: float = 5) -> str:
     return text()
 
 
-def until(condition: Callable[[], object], timeout: float = 5, told: Callable[[], object] = lambda: "") -> None:
+def until(condition: Callable[[], object], timeout: float = 20, told: Callable[[], object] = lambda: "") -> None:
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, f"still not so after {timeout} s: {told()}"
