@@ -6,6 +6,7 @@ import logging
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -131,9 +132,17 @@ class CaddyProcess:
         return True
 
     def _reap(self) -> None:
-        if self._child is not None:
-            self._child.wait()
-            self._child = None
+        """Our child is over, or is ended here: without its lock's file, when somebody deletes the state directory of a
+        running server, nobody else finds it."""
+        if self._child is None:
+            return
+        for signal_it, patience in ((None, _LETS_GO), (self._child.terminate, _GOODBYE), (self._child.kill, None)):
+            if signal_it is not None:
+                signal_it()
+            with suppress(subprocess.TimeoutExpired):
+                self._child.wait(patience)
+                break
+        self._child = None
 
     @cached_property
     def _binary(self) -> Path:

@@ -46,6 +46,21 @@ def test_a_killed_caddy_is_back_within_a_second_with_all_routes(home: Path) -> N
         assert time.monotonic() - killed < 1
 
 
+def test_it_is_ended_though_somebody_deleted_its_lock(home: Path) -> None:
+    # given a running server whose state directory somebody cleans up beneath it
+    with routing(home) as paas:
+        before = paas.caddy.pid()
+        assert before is not None
+        (home / "locks" / "caddy").unlink()
+
+        # when the server ends
+        paas.caddy.stop()
+
+        # then Caddy does too, and nobody waits for ever
+        with pytest.raises(ProcessLookupError):
+            os.kill(before, 0)
+
+
 def test_a_check_of_a_running_one_changes_nothing(home: Path) -> None:
     with routing(home) as paas:
         before = paas.caddy.pid()
