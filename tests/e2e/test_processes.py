@@ -11,7 +11,7 @@ from typing import Any
 
 from .conftest import RunWorld
 from .programs import wait_until
-from .world import AppRepo, World
+from .world import GITPAAS, AppRepo, World
 
 WORKERS = "\nworker: sleep 600\ngreedy: python3 -c 'data = bytearray(300000000)'\n"
 
@@ -96,28 +96,35 @@ def test_limits_hold_and_what_they_end_is_told(any_world: RunWorld) -> None:
     assert web["cpu_percent"] is not None
 
 
-def test_top_is_left_with_q_and_the_terminal_is_as_it_was(any_world: RunWorld) -> None:
+def test_top_is_live_at_a_terminal_and_leaves_it_as_it_was(any_world: RunWorld) -> None:
     world = any_world()
     app = deployed(world)
     assert f"{app.name}  web.1" in world.ssh("top").output
+    assert "web.1" in at_a_terminal(world, "q", "ssh", "-tt", "-F", str(world.ssh_config), "paas", "top")
+    assert "web.1" in at_a_terminal(world, "\x03", str(GITPAAS), "top", app.name)
+
+
+def at_a_terminal(world: World, key: str, *argv: str) -> str:
+    """What it shows until this key is typed, once it shows an instance."""
     ours, theirs = pty.openpty()
-    top = subprocess.Popen(
-        ["ssh", "-tt", "-F", str(world.ssh_config), "paas", "top"],
-        env=world.env | {"TERM": "xterm"}, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-    )  # fmt: skip
+    env = world.env | {"TERM": "xterm"}
+    program = subprocess.Popen(argv, env=env, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
     os.close(theirs)
-    shown = bytearray()
     try:
-        deadline = time.monotonic() + 30
-        while b"web.1" not in shown:
-            assert time.monotonic() < deadline, shown
-            shown += os.read(ours, 4096)
-        os.write(ours, b"q")
-        while b"\x1b[?1049l" not in shown:
-            assert time.monotonic() < deadline, shown
-            shown += os.read(ours, 4096)
-        assert top.wait(timeout=20) == 0
+        shown = read_until(ours, b"web.1")
+        os.write(ours, key.encode())
+        shown += read_until(ours, b"\x1b[?1049l")
+        assert program.wait(timeout=20) == 0
     finally:
-        top.kill()
-        top.wait()
+        program.kill()
+        program.wait()
         os.close(ours)
+    return shown.decode()
+
+
+def read_until(terminal: int, wanted: bytes) -> bytes:
+    shown, deadline = b"", time.monotonic() + 30
+    while wanted not in shown:
+        assert time.monotonic() < deadline, shown
+        shown += os.read(terminal, 4096)
+    return shown

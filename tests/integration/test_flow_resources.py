@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from flow import ALICE, WEB, WORKER, Flow
 
-from gitpaas import deploy, limiting
+from gitpaas import deploy, limiting, oneoffs
 from gitpaas.errors import Unhealthy, UsageError
 from gitpaas.store import App
 from gitpaas.values import InstanceSpec, Limits
@@ -64,6 +64,20 @@ def test_later_releases_and_their_release_phase_have_them_too(flow: Flow, starte
     flow.crash(flow.running()[0])
     flow.reconcile(lambda: flow.labels() == ["web.1 v2"])
     assert started[-1][1].memory == 64 * MB
+
+
+def test_one_off_commands_have_them_too(flow: Flow, started: list[tuple[str, Limits]]) -> None:
+    flow.deploy()
+    limit(flow, memory="64m")
+    oneoffs.start(flow.platform, flow.app, "true", actor=ALICE)
+    limit(flow, "run", memory="96m")
+    oneoffs.start(flow.platform, flow.app, "true", actor=ALICE)
+    oneoffs.start(flow.platform, flow.app, "true", kind=oneoffs.CRON)
+    assert [(name, bounds.memory) for name, bounds in started if name != "web"] == [
+        ("run", 64 * MB),
+        ("run", 96 * MB),
+        ("cron", 64 * MB),
+    ]
 
 
 def test_all_others_and_what_is_said_of_a_type(flow: Flow, started: list[tuple[str, Limits]]) -> None:
