@@ -2,7 +2,7 @@
 
 start() starts one with the live release's artifact, config vars, user, network, limits and volumes, and returns its row
 at once: OneOff.kind and .number name it, .id is what its instance carries (Instance.one_off). Its output is in the
-app's log under that name. The reconciler calls settle() in each round: when one has ended, its row gets finished_at,
+app's log under that name. The reconciler looks after them (settling): when one has ended, its row gets finished_at,
 exit_code (None when nobody saw it end) and error (why, in words, unless it just exited), the app's log a line, `events`
 an event (of a schedule only when it ends otherwise than the time before), and its traces go. Deploys, ps:restart,
 ps:scale and ps:stop leave one-offs alone; they go with their app.
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ from gitpaas.output import Terminal
 from gitpaas.platform import Platform
 from gitpaas.runtimes import Attached
 from gitpaas.store import App, OneOff, Release
-from gitpaas.values import Actor, Env, Instance, InstanceSpec, Survey
+from gitpaas.values import Actor, Env, InstanceSpec
 
 RUN, CRON = "run", "cron"
 _KEPT = 100  # rows of each kind of each app
@@ -196,19 +196,6 @@ def spec(platform: Platform, app: App, release: Release, one_off: OneOff, env: E
     return replace(made, one_off=one_off.id, env={**made.env, **env})
 
 
-def settle(platform: Platform, survey: Survey, end: Callable[[Instance], None]) -> None:
-    """One look at all of them: tell of those that have ended, and have `end` take away what is left of them."""
-    there = {instance.one_off: instance for instance in survey.instances if instance.one_off is not None}
-    rows = {row.id: row for row in OneOff.select(OneOff, App).join(App).where(OneOff.finished_at.is_null())}
-    for number, instance in there.items():
-        if number not in rows:
-            end(instance)
-        elif not locks.is_held(platform.config.one_off_lock(number)):
-            _look_at(platform, rows[number], instance, end)
-    for number in () if survey.unseen else rows.keys() - there.keys():
-        _look_after(platform, rows[number])
-
-
 def finish(
     platform: Platform,
     one_off: OneOff,
@@ -220,11 +207,14 @@ def finish(
 ) -> None:
     """It is over: once, whoever says so. Without a code and a reason nobody knows how it ended. `is_event`: no command
     of a person's is, which is an event already."""
-    platform.config.one_off_lock(one_off.id).unlink(missing_ok=True)
     row = OneOff.get_or_none(OneOff.id == one_off.id)
-    if row is None or is_over(row):
-        return
-    row.finished_at, row.exit_code = at or time.time(), code
+    if row is not None and not is_over(row):
+        _finish(platform, row, code, error, at or time.time(), is_event=is_event)
+    platform.config.one_off_lock(one_off.id).unlink(missing_ok=True)
+
+
+def _finish(platform: Platform, row: OneOff, code: int | None, error: str, at: float, *, is_event: bool) -> None:
+    row.finished_at, row.exit_code = at, code
     row.error = row.error or error or (_LOST if code is None else "")
     ours = (OneOff.id == row.id) & OneOff.finished_at.is_null()
     values = {OneOff.finished_at: row.finished_at, OneOff.exit_code: row.exit_code, OneOff.error: row.error}
@@ -238,26 +228,6 @@ def _code(program: Attached | None) -> int | None:
         return program.wait(0) if program else None
     except (TimeoutError, EngineFailed):
         return None
-
-
-def _look_at(platform: Platform, one_off: OneOff, instance: Instance, end: Callable[[Instance], None]) -> None:
-    if instance.state == "exited":
-        error = "it ran out of memory" if instance.oom else ""
-        finish(platform, one_off, code=instance.exit_code, error=error, at=instance.exited_at)
-        end(instance)
-    elif one_off.timeout is not None and time.time() - instance.started_at > one_off.timeout:
-        error = f"it took longer than {one_off.timeout:g} seconds"
-        OneOff.update(error=error).where(OneOff.id == one_off.id, OneOff.error == "").execute()
-        end(instance)
-
-
-def _look_after(platform: Platform, one_off: OneOff) -> None:
-    """One without an instance: it is being started, or is lost."""
-    if locks.is_held(platform.config.one_off_lock(one_off.id)):
-        return
-    again = platform.runtime.survey(one_off.app.name)  # it may have been started since the last look
-    if not again.unseen and one_off.id not in {instance.one_off for instance in again.instances}:
-        finish(platform, one_off)
 
 
 def _tell(platform: Platform, one_off: OneOff, *, is_event: bool) -> None:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from gitpaas import health, holding, leaving, locks, oneoffs, queue, releases, rolling, starting
+from gitpaas import health, holding, leaving, locks, queue, releases, rolling, settling, starting
 from gitpaas.errors import RuntimeFailed
 from gitpaas.news import News, Tell
 from gitpaas.plan import Missing, Plan, plan
@@ -114,7 +114,7 @@ class Reconciler:
 
     def _settle_one_offs(self, survey: Survey) -> None:
         try:
-            oneoffs.settle(self._platform, survey, self._stop)
+            settling.settle(self._platform, survey, self._stop)
         except RuntimeFailed as error:
             _log.warning("one-off commands: %s", error)
 

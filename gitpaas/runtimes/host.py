@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import os
-import secrets
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
-from pathlib import Path
 
-from gitpaas import linux, locks, shell
+from gitpaas import linux, shell
 from gitpaas.config import Config
 from gitpaas.errors import CommandFailed, RuntimeFailed
 from gitpaas.linux import Process, processes
 from gitpaas.output import Terminal
 from gitpaas.runtimes import Attached, entered, foreground, keeper
-from gitpaas.runtimes.command import command, home, joining
-from gitpaas.runtimes.ending import end_all
-from gitpaas.runtimes.environment import MARK, environment
-from gitpaas.runtimes.ports import free_port
+from gitpaas.runtimes.command import home, joining
+from gitpaas.runtimes.environment import environment
+from gitpaas.runtimes.making import Making, our_fault
 from gitpaas.runtimes.records import Record, Records
 from gitpaas.runtimes.tail import last_lines
-from gitpaas.values import Instance, InstanceSpec, Mount, Reach, State, Survey, Usage, VolumeMount
+from gitpaas.values import Instance, InstanceSpec, Reach, State, Survey, Usage
 
 _STARTING = 5.0  # seconds that stop() waits for a start under way to get somewhere
 
@@ -36,17 +33,18 @@ class HostRuntime:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._records = Records(config.run / "instances")
+        self._making = Making(config, self._records)
         self._told: frozenset[str] = frozenset()  # what wait_for_exit has seen ended
         self._woken, self._wake = os.pipe()
         for fd in (self._woken, self._wake):
             os.set_blocking(fd, False)
 
     def start(self, spec: InstanceSpec) -> Instance:
-        with self._recorded(spec) as (record, lock):
-            with _our_fault():
-                log = self._open_log(record, spec.uid)
+        with self._making.recorded(spec) as (record, lock):
+            with our_fault():
+                log = self._making.open_log(record, spec.uid)
             try:
-                argv = self._command(spec, record, ("session", "ready"))
+                argv = self._making.command(spec, record, ("session", "ready"))
                 env = linux.carry(environment(spec, record.id, home(spec), record.port))
                 keeper.start(argv, env, log, lock, self._records.path(record), self._records.exit_file(record))
             finally:
@@ -60,7 +58,7 @@ class HostRuntime:
         deadline = time.monotonic() + _STARTING
         while not self._records.process(record) and self._records.is_held(record) and time.monotonic() < deadline:
             time.sleep(0.005)
-        self._remove(record, grace)
+        self._making.remove(record, grace)
 
     def running(self, app: str | None = None) -> list[Instance]:
         if app is None:
@@ -73,24 +71,24 @@ class HostRuntime:
         return Survey(tuple(self.running(app)))
 
     def run(self, spec: InstanceSpec, on_line: Callable[[str], None], timeout: float) -> int:
-        with self._recorded(spec, one_off=True) as (record, _):
+        with self._making.recorded(spec, one_off=True) as (record, _):
             env = linux.carry(environment(spec, record.id, home(spec), None))
             try:
-                return shell.run(self._command(spec, record), env=env, timeout=timeout, on_line=on_line).code
+                return shell.run(self._making.command(spec, record), env=env, timeout=timeout, on_line=on_line).code
             except CommandFailed as error:
                 message = f"`{spec.command}` took longer than {timeout:g} seconds"
                 raise CommandFailed(message, code=error.code, tail=error.tail) from error
 
     @contextmanager
     def open(self, spec: InstanceSpec, terminal: Terminal | None) -> Iterator[Attached]:
-        with self._recorded(spec, one_off=True) as (record, _):
+        with self._making.recorded(spec, one_off=True) as (record, _):
             env = linux.carry(environment(spec, record.id, home(spec), None))
-            argv = partial(self._command, spec, record)
-            with foreground.started(record.id, argv, env, terminal, partial(self._end, record, 0)) as attached:
+            argv = partial(self._making.command, spec, record)
+            with foreground.started(record.id, argv, env, terminal, partial(self._making.end, record, 0)) as attached:
                 try:
                     yield attached
                 finally:
-                    self._end(record, self._config.stop_grace if attached.is_running else 0, signal.SIGHUP)
+                    self._making.end(record, self._config.stop_grace if attached.is_running else 0, signal.SIGHUP)
 
     @contextmanager
     def enter(self, instance: Instance, spec: InstanceSpec, terminal: Terminal | None) -> Iterator[Attached]:
@@ -164,86 +162,12 @@ class HostRuntime:
             found.append(_NO_CGROUPS if linux.can_confine() else f"{_NO_CGROUPS} Their number is not limited.")
         return found
 
-    @contextmanager
-    def _recorded(self, spec: InstanceSpec, *, one_off: bool = False) -> Iterator[tuple[Record, int]]:
-        """A locked record on the disk before anything happens. All is taken back when the body fails, or is over
-        and done with (`one_off`)."""
-        _require_able(spec)
-        with locks.held(self._config.locks / "ports"), _our_fault():
-            record = self._new_record(spec, one_off)
-            lock = self._records.add(record)
-        done = False
-        try:
-            with _our_fault():
-                self._prepare(record, spec)
-            yield record, lock
-            done = not one_off
-        finally:
-            os.close(lock)
-            if not done:
-                self._remove(record, grace=0)
-
-    def _new_record(self, spec: InstanceSpec, one_off: bool) -> Record:
-        key = f"{spec.app}.v{spec.release}.{spec.process}.{spec.number}.{secrets.token_hex(4)}"
-        port = None
-        if spec.listens and not one_off:
-            port = free_port(self._config.app_ports, {record.port for record in self._records.all() if record.port})
-        return Record(
-            id=key,
-            app=spec.app,
-            release=spec.release,
-            process=spec.process,
-            number=spec.number,
-            restarts=spec.restarts,
-            port=port,
-            started_at=time.time(),
-            boot=linux.boot_id(),
-            one_off=one_off,
-            cgroup=linux.cgroup(key),
-            command=spec.one_off,
-            last_exit=spec.last_exit,
-        )
-
-    def _prepare(self, record: Record, spec: InstanceSpec) -> None:
-        if spec.uid is not None:
-            self._scratch(record).mkdir(parents=True, mode=0o700)
-        for volume in spec.volumes:
-            self._make_volume(spec, volume)
-        if record.cgroup:
-            record.cgroup.create(spec.limits)
-
-    def _make_volume(self, spec: InstanceSpec, volume: VolumeMount) -> None:
-        path = self._config.volume(spec.app, volume.name)
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with suppress(FileExistsError):
-            path.mkdir(mode=0o700)
-        if spec.uid is not None:
-            os.chown(path, spec.uid, spec.uid)
-
-    def _command(
-        self, spec: InstanceSpec, record: Record, first: Sequence[str] = (), last: Sequence[str] = ()
-    ) -> list[str]:
-        records = self._records
-        volumes = [Mount(str(self._config.volume(spec.app, v.name)), v.target, writable=True) for v in spec.volumes]
-        scratch = self._scratch(record)
-        pid_file, path = records.pid_file(record), records.path(record)
-        return command(spec, record.cgroup, scratch, pid_file, path, first, volumes, last)
-
-    def _open_log(self, record: Record, uid: int | None) -> int:
-        path = self._log(record)
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        if uid is not None:  # neither its owner nor a reader, but programs do open /dev/stdout once more
-            os.fchown(fd, 0, uid)
-            os.fchmod(fd, 0o620)
-        return fd
-
     def _look_at(self, record: Record, boot: str) -> Instance | None:
         if self._is_starting(record):
             return None if record.one_off and record.command is None else self._describe(record, "running")
         process = self._process(record, boot)
         if record.one_off or (process is None and record.boot == boot):
-            self._remove(record, grace=0)  # whoever started it was killed half-way
+            self._making.remove(record, grace=0)  # whoever started it was killed half-way
             return None
         if process is not None and process.is_alive():
             return self._describe(record, "running")
@@ -283,53 +207,11 @@ class HostRuntime:
             exited_at=exited_at,
             exit_code=exit_code,
             restarts=record.restarts,
-            log=None if record.one_off else self._log(record),
+            log=None if record.one_off else self._making.log(record),
             oom=state == "exited" and record.cgroup is not None and record.cgroup.ooms() > 0,
             one_off=record.command,
             last_exit=record.last_exit,
         )
-
-    def _remove(self, record: Record, grace: float) -> None:
-        """End it and take every trace away, the record last. For any record, in any state, and again."""
-        if record.boot == linux.boot_id():
-            self._end(record, grace)
-        if record.cgroup:
-            record.cgroup.remove()
-        shell.remove(self._scratch(record))
-        self._records.remove(record)
-
-    def _end(self, record: Record, grace: float, number: signal.Signals = signal.SIGTERM) -> None:
-        """All of its processes; one that was started in this boot."""
-        tmp = self._scratch(record) / "tmp"
-        end_all(self._records.process(record), record.cgroup, f"{MARK}={record.id}", grace, tmp, number)
-
-    def _scratch(self, record: Record) -> Path:
-        return self._config.run / "scratch" / record.id
-
-    def _log(self, record: Record) -> Path:
-        return self._config.logs(record.app) / "raw" / f"{record.id}.log"
-
-
-def _require_able(spec: InstanceSpec) -> None:
-    """RuntimeFailed for what plain processes cannot have."""
-    if spec.artifact.kind != "slug":
-        raise RuntimeFailed(
-            f"{spec.app} v{spec.release} is an image, and this server runs plain processes.",
-            "Set runtime = docker and restart the server, or build the app again: ps:rebuild.",
-        )
-    if spec.uid is None and (spec.volumes or spec.options.read_only):
-        lacks = f"storage at {spec.volumes[0].target}" if spec.volumes else "a read-only file system"
-        raise RuntimeFailed(
-            f"{spec.app} is to have {lacks}, and without a sandbox there is none.", "Start the server as root."
-        )
-
-
-@contextmanager
-def _our_fault() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise RuntimeFailed(f"An instance cannot be started: {error}") from error
 
 
 _NOT_ROOT = (

@@ -154,12 +154,12 @@ def test_after_a_reboot_all_have_ended_and_no_pid_means_anything(there: Host, mo
         until(lambda: group.remove() or not group.paths[0].exists())
 
 
-@pytest.mark.parametrize("step", ["host.HostRuntime._prepare", "host.HostRuntime._open_log", "keeper._read_to_end"])
+@pytest.mark.parametrize("step", ["making.Making._prepare", "making.Making.open_log", "keeper._read_to_end"])
 def test_a_start_that_was_killed_half_way_leaves_nothing(there: Host, step: str) -> None:
     """With a record alone; with scratch and cgroup; with a keeper that nobody waits for."""
     killed = f"""
     import os, signal
-    from gitpaas.runtimes import host, keeper
+    from gitpaas.runtimes import keeper, making
     {step} = lambda *_: (time.sleep(0.3), os.kill(os.getpid(), signal.SIGKILL))
     there.start("exec sleep 60", listens=True)"""
     script = STARTER.format(path=sys.path, home=str(there.config.home), uid=there.uid, command="")
@@ -175,7 +175,7 @@ def test_a_start_that_was_killed_half_way_leaves_nothing(there: Host, step: str)
 
 
 def test_a_start_under_way_is_seen_as_running_and_can_be_stopped(there: Host) -> None:
-    record = HostRuntime(there.config)._new_record(there.spec("sleep 60", listens=True), one_off=False)
+    record = HostRuntime(there.config)._making._new_record(there.spec("sleep 60", listens=True), one_off=False)
     lock = there.runtime._records.add(record)  # type: ignore[attr-defined]
     try:
         (seen,) = there.runtime.running()
