@@ -143,7 +143,7 @@ class Config:
     max_surge: str = _doc(
         "100%", "Instances more than wanted while a release is rolled out: a number or a percentage.", parse=_surge
     )
-    keep_releases: int = _doc(5, "Releases of each app whose artifact is kept for rollback.")
+    keep_releases: int = _doc(5, "Builds of each app that are kept for rollback, however many releases they have made.")
     instance_memory: int = _doc("512m", "Memory of one instance.", parse=size)
     instance_processes: int = _doc(256, "Processes and threads of one instance.")
     instance_files: int = _doc(8192, "Open files of one process of an instance.")

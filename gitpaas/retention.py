@@ -7,12 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from peewee import fn
 
 from gitpaas import linux, locks, releases
 from gitpaas.artifacts import Needed
 from gitpaas.errors import Conflict, NotKept, RuntimeFailed
 from gitpaas.platform import Platform
 from gitpaas.store import App, Build, Release
+
+if TYPE_CHECKING:
+    from peewee import ModelSelect
 
 _log = logging.getLogger(__name__)
 
@@ -106,7 +112,16 @@ def _needed(platform: Platform, app: App, kind: str) -> Needed:
 
 def _kept(platform: Platform, app: App) -> list[Release]:
     ours = Release.select().where(Release.app == app)
-    recent = ours.where(Release.status == "live").order_by(Release.number.desc()).limit(platform.config.keep_releases)
+    lived, most = ours.where(Release.status == "live"), platform.config.keep_releases
+    recent = lived.order_by(Release.number.desc()).limit(most)
     running = {instance.release for instance in platform.runtime.running(app.name)} | {app.release}
     stays = (Release.status == "pending") | (Release.number << list(running)) | Release.pinned
-    return [*recent, *ours.where(stays)]
+    return [*recent, *_last_made(lived, most), *ours.where(stays)]
+
+
+def _last_made(lived: ModelSelect[Release], most: int) -> list[Release]:
+    """The newest release of each of the last artifacts: many changes of config vars in a row share one, and must not
+    push out what was built before them."""
+    newest = fn.MAX(Release.number)
+    last = lived.select(newest.alias("number")).group_by(Release.artifact).order_by(newest.desc()).limit(most)
+    return list(lived.where(Release.number << [row.number for row in last]))

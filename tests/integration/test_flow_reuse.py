@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import flow as flows
 import pytest
 from flow import ALICE, MAIN, WEB, Flow, Images
 
 from gitpaas import deploy, options, releases, repository, retention, reuse, shell
+from gitpaas.config import Config
 from gitpaas.store import Release, Seal, Store
 from gitpaas.values import BuildOptions
 
@@ -142,6 +144,25 @@ def test_build_that_is_used_again_is_not_removed_from_under_the_deploy(flow: Flo
 
     assert seen == [True]
     assert flow.live.artifact == first.artifact
+
+
+def test_changes_of_config_vars_do_not_push_out_what_was_built_before(config: Config) -> None:
+    with flows.fresh(config, keep_releases=2) as flow:
+        first = flow.deploy()
+        flow.deploy()
+        # when many releases in a row share one artifact
+        for number in range(4):
+            deploy.set_config(flow.platform, flow.app, {"LEVEL": str(number)}, ALICE, flow.out)
+        retention.prune(flow.platform, flow.app)
+        # then the last two artifacts are kept, and the way back needs no build
+        assert releases.is_kept(flow.platform, first)
+        assert deploy.rollback(flow.platform, flow.app, 1, ALICE, flow.out).artifact == first.artifact
+        # until two others have been made
+        flow.deploy()
+        flow.deploy()
+        flow.reconcile(lambda: len(flow.labels()) == 1)
+        retention.prune(flow.platform, flow.app)
+        assert not releases.is_kept(flow.platform, first)
 
 
 def test_failed_deploy_of_a_known_build_leaves_the_build(flow: Flow) -> None:
