@@ -23,6 +23,8 @@ from gitpaas.values import HealthCheck, Instance, Page, Reach, Survey
 
 _log = logging.getLogger(__name__)
 
+_REST = 1.0  # seconds between two rounds
+_SOON = 0.2  # the same while somebody starts: until he answers, his requests get a page
 _PROBE = 0.5  # seconds one look at a starting instance may take
 _LONGEST_WAIT = 60.0  # seconds between two tries to start what the runtime refuses to
 
@@ -41,6 +43,11 @@ class Reconciler:
         self._refused: dict[_Copy, tuple[float, float]] = {}  # when it is tried again, and the seconds waited for that
         self._stopping: set[str] = set()
 
+    @property
+    def rest(self) -> float:
+        """Seconds until the next round is due."""
+        return _SOON if self._awaited else _REST
+
     def run_once(self) -> None:
         """One round over all apps. A fault in one app is logged and never keeps the others waiting."""
         platform = self._platform
@@ -49,7 +56,7 @@ class Reconciler:
             survey = platform.runtime.survey()
             self._news.engine(survey)
             if not survey.unseen:
-                self._forget_gone({instance.id for instance in survey.instances})
+                self._forget_gone(survey.instances)
             for instance in self._staying(survey.instances):
                 instances.setdefault(instance.app, []).append(instance)
             routes, intents = platform.router.routes(), releases.intents()
@@ -210,6 +217,7 @@ class Reconciler:
         for instance in waiting:
             reach = self._platform.runtime.reach(instance)
             if self._answers(intent, reach, check):
+                self._awaited.pop(instance.id, None)
                 found.append(replace(instance, address=reach.address))
             elif self._silent_for(instance) > check.timeout:
                 self._news.silent(intent.app.name, instance, check.timeout)
@@ -248,9 +256,11 @@ class Reconciler:
         finally:
             self._stopping.discard(instance.id)
 
-    def _forget_gone(self, present: set[str]) -> None:
+    def _forget_gone(self, instances: Sequence[Instance]) -> None:
+        present = {instance.id for instance in instances}
+        running = {instance.id for instance in instances if instance.state == "running"}
         self._noticed = {key: since for key, since in self._noticed.items() if key in present}
-        self._awaited = {key: since for key, since in self._awaited.items() if key in present}
+        self._awaited = {key: since for key, since in self._awaited.items() if key in running}
 
     def _forget_unknown_hosts(self, routes: Mapping[str, Route], intents: Mapping[str, Intent]) -> None:
         known = {self._platform.config.host(name) for name in intents}

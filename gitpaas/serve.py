@@ -108,7 +108,7 @@ def _loops(
     """Threads that keep things as intended, until the body ends."""
     collector = logs.Collector(platform.config, platform.runtime.survey)
     work: dict[str, Loop] = {
-        "reconcile": (reconciler.run_once, lambda: platform.runtime.wait_for_exit(_TICK)),
+        "reconcile": (reconciler.run_once, lambda: platform.runtime.wait_for_exit(reconciler.rest)),
         "router": (check_router, lambda: stopping.wait(0.2)),
         "logs": (collector.collect_once, lambda: stopping.wait(0.2)),
         "cron": (scheduler.run_once, lambda: stopping.wait(_TICK)),

@@ -93,8 +93,11 @@ def _path(options: BuildOptions) -> str:
 def _read(tree: Path, name: str) -> str:
     data = trees.read_bytes(tree, name, _LARGEST)
     if data is None:
-        hint = "Add one, or choose another builder: ssh paas builds:set APP builder=railpack"
-        raise BuildFailed(f"There is no {name} in the repository", step="detect", hint=hint)
+        if name == _USUAL:
+            hint = "Add one, or choose another builder: ssh paas builds:set APP builder=railpack"
+            raise BuildFailed(f"There is no {name} in the repository", step="detect", hint=hint)
+        hint = "The option dockerfile names it. Choose another: ssh paas builds:set APP dockerfile=PATH"
+        raise BuildFailed(f"There is no file {name} in the repository", step="detect", hint=hint)
     return data.decode("utf-8", "replace")
 
 

@@ -34,6 +34,7 @@ class Shown:
     instances: Sequence[Instance]
     loads: Mapping[str, Load]
     route: tuple[str, ...] | Page | None
+    is_unseen: bool = False  # nobody can say what runs now
 
     def status(self, instance: Instance) -> str:
         """In one word; of one that runs, whether it is there to stay, and whether it answers yet."""
@@ -59,12 +60,13 @@ class Shown:
 
     def absent(self) -> Iterator[tuple[str, str]]:
         """Name and state of what is wanted, or held, and of which there is no trace."""
+        lacking = "unknown" if self.is_unseen else "missing"
         present = {(instance.process, instance.number) for instance in self.instances}
         for process, numbers in holding.copies(self.app, self.formation).items():
             for number in numbers:
                 if (process, number) not in present:
                     is_held = holding.is_held(self.app, process, number)
-                    yield f"{process}.{number}", "stopped" if is_held else "missing"
+                    yield f"{process}.{number}", "stopped" if is_held else lacking
 
     def _is_routed(self, instance: Instance) -> bool:
         if instance.address is None or self.route is None:

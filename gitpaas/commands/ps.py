@@ -16,7 +16,7 @@ from gitpaas.errors import UsageError
 from gitpaas.gauge import Gauge
 from gitpaas.plan import crash_loops
 from gitpaas.store import App
-from gitpaas.values import Instance, instance_name, process_name
+from gitpaas.values import Survey, instance_name, process_name
 
 _MOST = 100  # of one process type
 _which = click.argument("name", metavar="PROCESS|PROCESS.N", required=False)
@@ -33,7 +33,7 @@ def listing(call: Call, app: str, style: str) -> None:
     """
     found = call.app(app)
     seen = call.platform.runtime.survey(found.name)
-    shown = _look(call, found, seen.instances)
+    shown = _look(call, found, seen)
     if style == "json":
         return call.say_json(instances.describe(shown) | {"one_offs": run.describe_all(call, found)})
     wanted = " ".join(f"{process}={quantity}" for process, quantity in shown.formation.items())
@@ -132,13 +132,15 @@ def _quantity(text: str) -> tuple[str, int]:
     return process_name(match[1]), int(match[2])
 
 
-def _look(call: Call, app: App, seen: Sequence[Instance]) -> instances.Shown:
+def _look(call: Call, app: App, seen: Survey) -> instances.Shown:
     from gitpaas import releases
 
-    own = sorted((one for one in seen if one.one_off is None), key=lambda i: (i.process, i.number, i.release))
+    own = sorted((one for one in seen.instances if one.one_off is None), key=lambda i: (i.process, i.number, i.release))
     loads = Gauge(call.platform.runtime).read(own)
     route = call.platform.router.route(call.config.host(app.name))
-    return instances.Shown(app, releases.formation(call.platform, app), own, loads, route)
+    live = releases.live(app)
+    is_unseen = live is not None and releases.artifact(live).kind in seen.unseen
+    return instances.Shown(app, releases.formation(call.platform, app), own, loads, route, is_unseen)
 
 
 COMMANDS = (listing, restart, scale, *options.COMMANDS_OF_PS, stop, start, rebuild)

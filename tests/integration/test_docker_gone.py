@@ -189,7 +189,7 @@ def boxed(flow: Flow) -> None:
     processes = {"web": "echo up; exec python3 -m http.server $PORT"}
     artifact = Artifact("image", image, "dockerfile", "", processes)
     build = Build.create(app=app, commit="0" * 40, previous="", ref="", by="alice", status="live", finished_at=1.0)
-    releases.make_live(flow.platform, app, releases.create(flow.platform, app, artifact, "", "alice", build))
+    releases.make_live(flow.platform, app, releases.create(flow.platform, app, artifact, build))
     flow.reconcile(lambda: boxed_route(flow) not in ("starting", None))
 
 

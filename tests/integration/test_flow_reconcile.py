@@ -37,6 +37,24 @@ def test_crashed_instance_is_started_again_and_routed(flow: Flow) -> None:
     assert flow.running()[0].restarts == 1
 
 
+def test_rounds_come_sooner_while_somebody_starts(flow: Flow) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gate:
+        first = threading.Thread(target=lambda: gate.accept()[0].close())
+        first.start()
+        wait = f"socket.create_connection(('127.0.0.1', {gate.getsockname()[1]})).recv(1)"
+        flow.deploy(first_py=f"import socket\n{wait}\n")
+        first.join()
+        flow.reconcile()
+        quiet = flow.reconciler.rest
+        flow.crash(flow.running()[0])
+        flow.reconcile(lambda: len(flow.running()) == 1)
+        assert flow.route == "crashed"
+        assert flow.reconciler.rest < quiet
+        gate.accept()[0].close()
+        flow.reconcile(lambda: flow.routed_releases() == {1})
+        assert flow.reconciler.rest == quiet
+
+
 def events(flow: Flow) -> list[str]:
     """What was kept as news of the platform's own."""
     kinds = Event.action.in_(("reconcile", "crash-loop", "out-of-memory"))

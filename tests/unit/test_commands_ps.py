@@ -132,6 +132,13 @@ def test_one_whose_successor_answers_is_draining() -> None:
     ]
 
 
+@pytest.mark.parametrize(("is_unseen", "status"), [(False, "missing"), (True, "unknown")])
+def test_what_is_not_there_and_what_cannot_be_seen(is_unseen: bool, status: str) -> None:
+    app = App(name="hello", created_by="alice", release=3, held='["web.2"]')
+    shown = Shown(app, {"web": 2}, [], {}, None, is_unseen)
+    assert list(shown.absent()) == [("web.1", status), ("web.2", "stopped")]
+
+
 @pytest.mark.parametrize(
     ("how", "words"),
     [

@@ -124,8 +124,8 @@ def test_detect(config: Config, tmp_path: Path) -> None:
         ("../Dockerfile", "not a path in the repository"),
         ("/etc/passwd", "not a path in the repository"),
         ("away", "leaves the repository"),
-        ("nothing", "There is no nothing"),
-        ("folder", "There is no folder"),
+        ("nothing", "There is no file nothing in the repository"),
+        ("folder", "There is no file folder in the repository"),
     ],
 )
 def test_a_dockerfile_that_is_not_one_of_the_trees(
