@@ -41,7 +41,8 @@ class _Door(BaseHTTPRequestHandler):
             with urllib.request.urlopen(request, timeout=30) as found:
                 self._answer(found.status, {k: found.headers[k] for k in PASSED_ON if k in found.headers}, found.read())
         except HTTPError as error:
-            self._answer(error.code, {}, error.read())
+            with error:
+                self._answer(error.code, {}, error.read())
 
     do_HEAD = do_GET  # noqa: N815  (the library looks for it)
 
