@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
-from gitpaas import holding, releases, resources, rollout
-from gitpaas.errors import Unhealthy
+from gitpaas import apps, holding, releases, resources, rollout
+from gitpaas.errors import GitpaasError, Unhealthy
 from gitpaas.output import Output
 from gitpaas.platform import Platform
 from gitpaas.store import App, Release
@@ -37,13 +37,28 @@ def limit(
 
 def _replace(platform: Platform, app: App, release: Release, about: holding.Copies, out: Output) -> None:
     out.step(f"Replacing the instances of {' and '.join(sorted(about))} by fresh ones, without downtime")
+    before = {instance.id for instance in platform.runtime.running(app.name)}
     try:
         rollout.renew(platform, app, release, out, about, lambda: resources.keep(app, app.resources))
     except Unhealthy as error:
         out.detail("\n".join(error.tail))
+        _take_back(platform, app, release, before, out)
         raise Unhealthy(
             error.message, step=error.step, tail=error.tail, hint="The limits are as before, and what ran runs on."
         ) from error
+
+
+def _take_back(platform: Platform, app: App, release: Release, before: Collection[str], out: Output) -> None:
+    """Those that were replaced before one failed (where that is done a few at a time) get the old limits again."""
+    fresh = [i for i in platform.runtime.running(app.name) if i.id not in before and i.one_off is None]
+    if not fresh:
+        return
+    about = {i.process: tuple(one.number for one in fresh if one.process == i.process) for i in fresh}
+    try:
+        rollout.renew(platform, apps.now(app), release, out, about)
+    except GitpaasError as error:
+        names = ", ".join(sorted(i.label for i in fresh))
+        out.warn(f"{error.message.rstrip('.')}. {names} may have the new limits until the next start.")
 
 
 def _told(words: Mapping[str, str]) -> str:

@@ -17,11 +17,11 @@ from flow import ALICE, MAIN, WEB, Flow
 from instances import until
 from routing import free_port
 
-from gitpaas import deploy, rolling
+from gitpaas import deploy, limiting, rolling
 from gitpaas.config import Config
-from gitpaas.errors import EngineFailed
+from gitpaas.errors import EngineFailed, Unhealthy
 from gitpaas.router.process import CaddyProcess
-from gitpaas.store import Build, Release
+from gitpaas.store import App, Build, Release
 
 THREE = ["web.1", "web.2", "web.3"]
 FAILS_AT = "import os; assert os.environ['GITPAAS_PROCESS'] != 'web.{}'"
@@ -190,6 +190,55 @@ def test_what_serves_is_mended_while_others_are_replaced(three: Flow, monkeypatc
     with reconciling(three):
         assert three.push(three.commit()) == 0, three.lines.text
     assert seen
+    is_whole(three, 2)
+
+
+@pytest.mark.parametrize("with_rounds", [False, True])
+def test_restart_of_one_beside_two_that_serve(three: Flow, watch: Watch, with_rounds: bool) -> None:
+    before = {instance.label: instance.id for instance in three.running()}
+    with reconciling(three) if with_rounds else until_then():
+        deploy.restart(three.platform, three.app, three.out, "web.2")
+    is_whole(three, 1)
+    assert (watch.most, watch.least) == (4, 3)
+    after = {instance.label: instance.id for instance in three.running()}
+    assert [label for label in THREE if before[label] != after[label]] == ["web.2"]
+
+
+def test_one_by_one_around_one_that_was_told_to_stop(three: Flow, watch: Watch) -> None:
+    deploy.stop(three.platform, three.app, three.out, "web.2")
+    three.reconcile(lambda: three.labels() == ["web.1 v1", "web.3 v1"])
+    watch.most, watch.least = 0, 99
+    assert three.push(three.commit()) == 0, three.lines.text
+    assert (watch.most, watch.least) == (3, 2)
+    three.reconcile(lambda: three.labels() == ["web.1 v2", "web.3 v2"] and len(three.route) == 2)
+
+
+def test_batch_that_fails_brings_back_what_ran_and_not_what_was_told_to_stop(three: Flow) -> None:
+    deploy.stop(three.platform, three.app, three.out, "web.2")
+    three.reconcile(lambda: three.labels() == ["web.1 v1", "web.3 v1"])
+    assert three.push(three.commit(first_py=FAILS_AT.format(3))) == 1
+    assert "Bringing v1 back" in three.lines.text
+    three.reconcile(lambda: three.labels() == ["web.1 v1", "web.3 v1"] and len(three.route) == 2)
+    assert three.routed_releases() == {1}
+
+
+def test_limits_that_the_second_does_not_start_with_bring_back_what_ran(
+    three: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    three.deploy(first_py="import os\nif os.environ['GITPAAS_PROCESS'] == 'web.2': data = bytearray(100 * 1024 * 1024)")
+    three.reconcile(lambda: three.labels() == are(2))
+    started: list[tuple[int, int | None]] = []
+    start = three.platform.runtime.start
+    monkeypatch.setattr(
+        three.platform.runtime,
+        "start",
+        lambda spec: started.append((spec.number, spec.limits.memory and spec.limits.memory >> 20)) or start(spec),
+    )
+    with pytest.raises(Unhealthy):
+        limiting.limit(three.platform, three.app, "web", {"memory": "40m"}, three.out)
+    assert "Bringing v2 back" in three.lines.text
+    assert started == [(1, 40), (2, 40), (1, 512)]
+    assert App.get().resources == "{}"
     is_whole(three, 2)
 
 
