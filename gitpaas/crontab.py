@@ -6,11 +6,12 @@ comes right after it; where they are put back, it comes once, and one of every s
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+
+from gitpaas import zones
 
 if TYPE_CHECKING:
     from cronsim import CronSim
@@ -47,35 +48,24 @@ def require_schedule(text: str) -> None:
         raise ValueError(f"is not one of {', '.join(_NAMED)}")
     if len(fields := _expression(text).split()) != 5:
         raise ValueError(f"has {len(fields)} fields, not five: minute, hour, day of month, month, day of week")
-    if _next(text, "UTC", 0.0) is None:
+    if next_moment(text, "UTC", 0.0) is None:
         raise ValueError("names a day that never comes")
-
-
-def require_zone(name: str) -> None:
-    """ValueError, in words that follow "it", unless the IANA database knows this time zone."""
-    from zoneinfo import available_timezones
-
-    known = available_timezones()
-    if name not in known:
-        by_small = {zone.lower(): zone for zone in known}
-        near = difflib.get_close_matches(name.lower()[:80], by_small, n=1)
-        raise ValueError(f"is no time zone; {f'did you mean {by_small[near[0]]}?' if near else 'try Europe/Berlin'}")
 
 
 def next_moment(schedule: str, zone: str, after: float) -> float | None:
     """The first one after a moment; None when there is none for fifty years."""
-    return _next(schedule, zone, after)
+    return _next_steady(schedule, zone, after) if _is_steady(schedule) else _next_fixed(schedule, zone, after)
 
 
 def look(schedule: str, zone: str, looked_at: float, now: float) -> Due:
     """What came after `looked_at`, up to `now`. Nothing when the clock was set back meanwhile."""
     current = now - now % _MINUTE
-    is_now = current > looked_at and _next(schedule, zone, current - 1) == current
+    is_now = current > looked_at and next_moment(schedule, zone, current - 1) == current
     passed: list[float] = []
-    moment = _next(schedule, zone, looked_at)
+    moment = next_moment(schedule, zone, looked_at)
     while moment is not None and moment < current and len(passed) <= MOST_COUNTED:
         passed.append(moment)
-        moment = _next(schedule, zone, moment)
+        moment = next_moment(schedule, zone, moment)
     first, last = (passed[0], passed[-1]) if passed else (0.0, 0.0)
     return Due(current if is_now else None, len(passed), first, last)
 
@@ -87,13 +77,31 @@ def in_words(schedule: str) -> str:
 
 def clock_time(moment: float, zone: str) -> str:
     """As clocks in that zone show it: "2026-11-28 03:00"."""
-    return f"{_local(moment, zone):%Y-%m-%d %H:%M}"
+    return f"{zones.shown(moment, zone):%Y-%m-%d %H:%M}"
 
 
-def _next(schedule: str, zone: str, after: float) -> float | None:
-    # Where clocks are put back it may come to a moment that has passed already.
-    moments = (moment.timestamp() for moment in _simulation(schedule, _local(after, zone)))
+def _is_steady(schedule: str) -> bool:
+    """Every so many minutes or hours, which Debian's cron tells from fixed times by the star that they begin with."""
+    minute, hour = _expression(schedule).split()[:2]
+    return minute.startswith("*") or hour.startswith("*")
+
+
+def _next_fixed(schedule: str, zone: str, after: float) -> float | None:
+    """Each time that clocks show counts once: the first time, or right after when it is left out."""
+    moments = (zones.first_shown(clock, zone) for clock in _simulation(schedule, zones.shown(after, zone)))
     return next((moment for moment in moments if moment > after), None)
+
+
+def _next_steady(schedule: str, zone: str, after: float) -> float | None:
+    """Whatever clocks show counts whenever they show it. From one change of the clocks to the next they just run."""
+    shown = zones.shown(after, zone)
+    while (clock := next(_simulation(schedule, shown), None)) is not None:
+        moment = clock.replace(tzinfo=UTC).timestamp() - zones.offset(after, zone)
+        change = zones.change(zone, after, moment)
+        if change is None:
+            return moment
+        after, shown = change, zones.shown(change, zone) - timedelta(seconds=1)  # the change itself may be one
+    return None
 
 
 def _simulation(schedule: str, start: datetime) -> CronSim:
@@ -107,9 +115,3 @@ def _simulation(schedule: str, start: datetime) -> CronSim:
 
 def _expression(text: str) -> str:
     return _NAMED.get(text, text)
-
-
-def _local(moment: float, zone: str) -> datetime:
-    from zoneinfo import ZoneInfo
-
-    return datetime.fromtimestamp(moment, ZoneInfo(zone))

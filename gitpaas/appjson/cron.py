@@ -15,7 +15,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any, get_args
 
-from gitpaas import crontab
+from gitpaas import crontab, zones
 from gitpaas.appjson.fields import mapping, shown, wrong
 from gitpaas.values import CronEntry, CronPolicy
 
@@ -48,7 +48,7 @@ def _entry(value: Any, where: str) -> CronEntry:
         name=_name(fields, where),
         command=_command(fields, where),
         schedule=_checked(fields, "schedule", where, None, crontab.require_schedule),
-        timezone=_checked(fields, "timezone", where, "UTC", crontab.require_zone),
+        timezone=_checked(fields, "timezone", where, "UTC", zones.require),
         policy=policy,  # type: ignore[arg-type]
         suspended=maintenance,
     )

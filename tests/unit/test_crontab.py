@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from gitpaas import crontab
+from gitpaas import crontab, zones
 from gitpaas.crontab import Due
 
 BERLIN = "Europe/Berlin"
@@ -56,7 +56,7 @@ def test_schedules_that_are_not(text: str, fault: str) -> None:
 
 @pytest.mark.parametrize("name", ["UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires"])
 def test_zones_that_are_taken(name: str) -> None:
-    crontab.require_zone(name)
+    zones.require(name)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_zones_that_are_taken(name: str) -> None:
 )
 def test_zones_that_are_not(name: str, fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
-        crontab.require_zone(name)
+        zones.require(name)
 
 
 @pytest.mark.parametrize(
@@ -118,6 +118,55 @@ def test_every_so_many_minutes_goes_on_in_both_hours() -> None:
 
 def test_every_so_many_minutes_jumps_with_the_clock() -> None:
     assert coming("*/30 * * * *", BERLIN, at("2026-03-29 01:40", BERLIN), 2) == ["29 03:00 +0200", "29 03:30 +0200"]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "zone", "start", "expected"),
+    [
+        # From 03:45 back to 02:45, in the middle of the hour that is asked for.
+        ("59 3-4 * * *", "Pacific/Chatham", "2026-04-05 02:00", ["05 03:59 +1245", "05 04:59 +1245"]),
+        ("*/22 3 * * *", "Pacific/Chatham", "2026-04-05 03:30", ["05 03:44 +1345", "05 03:00 +1245", "05 03:22 +1245"]),
+        # From 02:00 back to 01:30.
+        ("*/20 1 * * *", "Australia/Lord_Howe", "2026-04-05 01:25", ["05 01:40 +1100", "05 01:40 +1030"]),
+        ("0 */2 * * *", "Australia/Lord_Howe", "2026-04-05 01:25", ["05 02:00 +1030", "05 04:00 +1030"]),
+        # At midnight to 01:00: that day has no 00:30.
+        ("30 0 * * *", "Africa/Cairo", "2026-04-23 12:00", ["24 01:00 +0300", "25 00:30 +0300"]),
+    ],
+)
+def test_clocks_that_are_put_otherwise_than_by_whole_hours_at_night(
+    schedule: str, zone: str, start: str, expected: list[str]
+) -> None:
+    assert coming(schedule, zone, at(start, zone), len(expected)) == expected
+
+
+@pytest.mark.parametrize("schedule", ["*/15 * * * *", "30 2 * * *", "0,45 1-3 * * *", "5 */2 * * *", "* 3 * * *"])
+@pytest.mark.parametrize(
+    ("zone", "night"),
+    [
+        ("Europe/Berlin", "2026-03-28"),
+        ("Europe/Berlin", "2026-10-24"),
+        ("America/New_York", "2026-03-07"),
+        ("America/New_York", "2026-10-31"),
+        ("Australia/Lord_Howe", "2026-04-04"),
+        ("Australia/Lord_Howe", "2026-10-03"),
+        ("Pacific/Chatham", "2026-04-04"),
+        ("Pacific/Chatham", "2026-09-26"),
+    ],
+)
+def test_looking_each_minute_finds_what_comes_next_each_once(schedule: str, zone: str, night: str) -> None:
+    start, minutes = at(f"{night} 22:30", zone), 8 * 60
+    found, decided = [], start
+    for minute in range(1, minutes):
+        due = crontab.look(schedule, zone, decided, start + minute * 60 + 5)
+        if due.now is not None:
+            found.append(due.now)
+            decided = due.now
+        assert due.passed == 0
+
+    expected, moment = [], start
+    while (moment := crontab.next_moment(schedule, zone, moment) or 0) < start + minutes * 60:
+        expected.append(moment)
+    assert found == expected != []
 
 
 @pytest.mark.parametrize(
