@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import pytest
 from containers import docker
-from instances import MEGABYTE, UID, Sleeper, There, host, until
+from instances import MEGABYTE, UID, Host, Sleeper, There, host, until
 
 from gitpaas.config import Config
 from gitpaas.errors import RuntimeFailed
@@ -185,12 +185,13 @@ def test_signal_reaches_the_program(there: There) -> None:
 
 def test_one_that_was_left_gets_a_hangup_and_nothing_stays(there: There) -> None:
     child, stranger = Sleeper(), Sleeper()
-    command = f"trap 'echo bye >/proc/1/fd/none; exit 3' HUP; {child} & setsid {stranger} & echo up; wait"
-    with opened(there, command) as attached:
+    with opened(there, f"trap 'exit 3' HUP; {child} & setsid {stranger} & echo up; wait") as attached:
         read_until(attached, b"up")
         until(lambda: child.is_alive and stranger.is_alive)
     assert not child.is_alive
     assert not stranger.is_alive
+    if isinstance(there, Host):
+        assert attached.wait(0) == 3
 
 
 @pytest.mark.parametrize("terminal", [None, SCREEN], ids=["pipes", "terminal"])
@@ -275,7 +276,7 @@ def wait_for_file(there: There, instance: Instance, path: str) -> None:
 
 STATUS = (
     "grep -E '^(Uid|Gid|Groups|CapEff|CapBnd|CapPrm|CapAmb|NoNewPrivs|Seccomp):' /proc/self/status; "
-    "cat /proc/self/limits /proc/self/cgroup"
+    "cat /proc/self/limits /proc/self/cgroup; ls /proc/self/fd"
 )
 
 

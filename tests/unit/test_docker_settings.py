@@ -13,8 +13,9 @@ from gitpaas.engine.images import ImageInfo
 from gitpaas.engine.networks import Place, free
 from gitpaas.engine.stream import Frames
 from gitpaas.linux import sockets
+from gitpaas.output import Terminal
 from gitpaas.runtimes.docker import abilities, healthcheck, names, settings
-from gitpaas.runtimes.docker.settings import Surroundings
+from gitpaas.runtimes.docker.settings import Streaming, Surroundings
 from gitpaas.values import Artifact, Exit, InstanceSpec, Limits, RunOptions, Secret, VolumeMount
 
 PLACE = Place("n1", IPv4Address("10.213.0.1"), IPv4Address("10.213.0.2"))
@@ -243,3 +244,28 @@ def test_what_an_engine_lacks(
 )
 def test_how_the_one_before_ended_is_read_from_a_label(label: str | None, how: Exit | None) -> None:
     assert names.last_exit({} if label is None else {"gitpaas.exit": label}) == how
+
+
+def test_somebody_at_its_streams_has_its_input_and_a_terminal_if_there_is_one() -> None:
+    pipes = settings.container(spec(), image(), around(one_off=True, streams=Streaming(None)))
+    screen = settings.container(spec(), image(), around(one_off=True, streams=Streaming(Terminal("xterm", 80, 24))))
+    for made in (pipes, screen):
+        assert (made["OpenStdin"], made["StdinOnce"], made["AttachStdin"], made["AttachStdout"]) == (True,) * 4
+        assert made["HostConfig"]["LogConfig"]["Type"] == "none"
+    assert (pipes["Tty"], pipes["Cmd"]) == (False, ["/bin/sh", "-c", "exec serve --now"])
+    sized = "stty cols 80 rows 24 2>/dev/null; exec serve --now"
+    assert (screen["Tty"], screen["Cmd"]) == (True, ["/bin/sh", "-c", sized])
+
+
+def test_a_container_says_which_one_off_it_is_and_whether_somebody_waits_for_it() -> None:
+    known = {"": (None, False), "yes": (None, True), "12": (12, False), "12 yes": (12, True)}
+    for mark, (number, is_attached) in known.items():
+        marks = {"gitpaas.oneoff": mark}
+        assert (names.one_off(marks), names.is_attached(marks)) == (number, is_attached)
+        assert names.is_shown(marks) is (mark != "yes")
+
+
+def test_output_and_errors_are_told_apart() -> None:
+    data = b"\1\0\0\0\0\0\0\3out\2\0\0\0\0\0\0\3err"
+    frames = Frames()
+    assert [piece for byte in data for piece in frames.feed_apart(bytes([byte]))] == [(1, b"out"), (2, b"err")]
