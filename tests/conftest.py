@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import engine
+import ports
 import pytest
 import users
 
@@ -50,5 +51,6 @@ def config(tmp_path: Path) -> Config:
     """Settings of a fresh state directory, ports chosen by nobody yet."""
     environ = {"GITPAAS_HOME": str(tmp_path / "home"), "GITPAAS_RUNTIME": "host", "PATH": os.environ["PATH"]}
     environ["GITPAAS_APP_UID_BASE"] = str(users.APPS)
+    environ["GITPAAS_APP_PORTS"] = "{}-{}".format(*ports.APPS)
     environ |= {name: value for name, value in os.environ.items() if name in ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")}
     return load(environ)

@@ -119,7 +119,7 @@ def processes(word: str) -> list[int]:
     return found
 
 
-def eventually(check: object, seconds: float = 10) -> None:
+def eventually(check: object, seconds: float = 60) -> None:
     """Until `check()` holds, or the test fails."""
     assert callable(check)
     deadline = time.monotonic() + seconds

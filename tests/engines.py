@@ -119,7 +119,7 @@ class OwnEngine:
                 stderr=log,
                 start_new_session=True,
             )
-        until(lambda: answers(self.address), timeout=30, told=lambda: (folder / "log").read_text()[-2000:])
+        until(lambda: answers(self.address), told=lambda: (folder / "log").read_text()[-2000:])
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """SIGTERM ends the containers too; SIGKILL leaves them to the next one."""
@@ -145,7 +145,7 @@ class OwnEngine:
         for pid in _holders(self._folder):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while points := _mounts(self._folder):
             for point in points:
                 subprocess.run(["umount", "-l", point], check=False)

@@ -151,7 +151,7 @@ class Flow:
         """One round, or rounds until something is so."""
         self.reconciler.run_once()
         if until_true is not None:
-            until(lambda: self.reconciler.run_once() or until_true(), timeout=30, told=self.labels)
+            until(lambda: self.reconciler.run_once() or until_true(), told=self.labels)
 
     def routed_releases(self) -> set[int]:
         return {i.release for i in self.running() if i.address in (self.route or ())}

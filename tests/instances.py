@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import random
+import secrets
 import shlex
 import sys
 import time
@@ -21,6 +21,7 @@ from gitpaas.runtimes.host import HostRuntime
 from gitpaas.values import Artifact, Instance, InstanceSpec, Limits, Mount
 
 UID = users.RUNS
+PATIENCE = 60.0  # seconds for what must come: a busy machine takes its time
 MEGABYTE = 1024 * 1024
 PREFIX = Path(sys.executable).resolve().parents[1]
 PYTHON = str(Path(sys.executable).resolve())
@@ -68,7 +69,7 @@ class There:
         return next(i for i in self.runtime.running() if i.id == instance.id)
 
     def ended(self, instance: Instance) -> Instance:
-        until(lambda: self.now(instance).state == "exited", timeout=10)
+        until(lambda: self.now(instance).state == "exited")
         return self.now(instance)
 
     def said(self, command: str, **values: object) -> str:
@@ -160,7 +161,7 @@ def python(code: str) -> str:
     return f"exec {PYTHON} -I -S -u -c {shlex.quote(code)}"
 
 
-def output(instance: Instance, wanted: str = "", timeout: float = 20) -> str:
+def output(instance: Instance, wanted: str = "", timeout: float = PATIENCE) -> str:
     """The instance's log so far, once `wanted` is in it."""
     assert instance.log is not None
     log = instance.log
@@ -172,7 +173,7 @@ def output(instance: Instance, wanted: str = "", timeout: float = 20) -> str:
     return text()
 
 
-def until(condition: Callable[[], object], timeout: float = 20, told: Callable[[], object] = lambda: "") -> None:
+def until(condition: Callable[[], object], timeout: float = PATIENCE, told: Callable[[], object] = lambda: "") -> None:
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, f"still not so after {timeout} s: {told()}"
@@ -183,7 +184,7 @@ class Sleeper:
     """A command that sleeps, and whether any process of this machine still does."""
 
     def __init__(self) -> None:
-        self._seconds = f"60.{random.randrange(10**9, 10**10)}"
+        self._seconds = f"60.{secrets.randbelow(10**10):010}"
 
     def __str__(self) -> str:
         return f"sleep {self._seconds}"

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ports import free_port
+
 from gitpaas.config import Config, load
 from gitpaas.router.caddy import CaddyRouter
 from gitpaas.router.process import CaddyProcess
@@ -86,10 +88,3 @@ def routing(home: Path, **values: object) -> Iterator[Routing]:
         yield Routing(config, caddy, CaddyRouter(config.routes))
     finally:
         caddy.stop()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -24,7 +24,7 @@ from gitpaas.runtimes import Attached
 from gitpaas.values import Instance
 
 SCREEN = Terminal("xterm-256color", 80, 24)
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 @pytest.fixture(
@@ -373,14 +373,14 @@ def test_it_ends_when_who_holds_it_is_killed(there: There, terminal: Terminal | 
     holder = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, start_new_session=True)
     assert holder.stdout is not None
     assert holder.stdout.readline() == b"open\n"
-    until(lambda: sleeper.is_alive, timeout=20)
+    until(lambda: sleeper.is_alive)
     os.kill(holder.pid, signal.SIGKILL)
     holder.wait()
     holder.stdout.close()
     with there.again().attend():
-        until(lambda: there.again().running() is not None and not sleeper.is_alive, timeout=30)
+        until(lambda: there.again().running() is not None and not sleeper.is_alive)
         for instance in (instance for instance in there.again().running() if instance.one_off is None):
             assert enters
             assert instance.state == "running"
             there.again().stop(instance, grace=0)
-        until(lambda: there.traces() == [], timeout=30, told=there.traces)
+        until(lambda: there.traces() == [], told=there.traces)

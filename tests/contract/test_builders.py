@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
@@ -20,6 +19,7 @@ from pathlib import Path
 import pytest
 import samples
 import users
+from ports import free_port
 from sinks import Lines
 
 from gitpaas import linux
@@ -76,7 +76,7 @@ class Site:
     @contextmanager
     def running(self, artifact: Artifact, process: str = "web") -> Iterator[str]:
         """The address of a started process, as the host runtime would start it."""
-        port = _free_port()
+        port = free_port()
         env = {
             **artifact.env,
             "PORT": str(port),
@@ -95,16 +95,9 @@ class Site:
             child.wait()
 
 
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
 def get(url: str, headers: Mapping[str, str] | None = None) -> tuple[int, str]:
     """Status and body, once somebody listens."""
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while True:
         try:
             with urllib.request.urlopen(

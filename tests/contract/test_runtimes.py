@@ -75,7 +75,7 @@ def test_all_instances_oldest_first(there: There) -> None:
 
 def test_one_that_listens_can_be_reached(there: There) -> None:
     instance = there.start(there.server("hello"), listens=True)
-    until(lambda: answer(there, instance) == b"hello", timeout=10)
+    until(lambda: answer(there, instance) == b"hello")
     assert there.runtime.reach(instance).address == instance.address == there.now(instance).address
 
 
@@ -342,11 +342,11 @@ def test_what_is_missing_is_told_in_sentences(there: There) -> None:
 def test_what_an_instance_takes(there: There) -> None:
     busy = there.start(there.python(f"data = bytearray({40 * MEGABYTE})\nfor n in range(10**12): pass"))
     idle = there.start("sleep 60", number=2)
-    until(lambda: busy.id in there.runtime.usage([busy]), timeout=20)
-    until(lambda: there.runtime.usage([busy])[busy.id].memory >= 40 * MEGABYTE, timeout=20)
+    until(lambda: busy.id in there.runtime.usage([busy]))
+    until(lambda: there.runtime.usage([busy])[busy.id].memory >= 40 * MEGABYTE)
     began = time.monotonic()
     first = there.again().usage([busy, idle])
-    until(lambda: there.runtime.usage([busy])[busy.id].cpu >= first[busy.id].cpu + 0.2, timeout=20)
+    until(lambda: there.runtime.usage([busy])[busy.id].cpu >= first[busy.id].cpu + 0.2)
     second = there.runtime.usage([busy, idle])
     assert first.keys() == second.keys() == {busy.id, idle.id}
     assert 0.2 <= second[busy.id].cpu - first[busy.id].cpu <= time.monotonic() - began + 0.1
@@ -369,5 +369,5 @@ def test_how_the_one_before_ended_is_remembered(there: There, last: Exit | None)
     assert started.last_exit == last
     ended = there.again().running("demo")[0]
     assert ended.last_exit == last
-    until(lambda: there.now(started).exit is not None, timeout=20)
+    until(lambda: there.now(started).exit is not None)
     assert there.now(started).exit == Exit(3, False, there.now(started).exited_at)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +40,7 @@ class Background:
     def output(self) -> str:
         return self._file.read_text(errors="replace")
 
-    def wait_for(self, text: str, seconds: float = 30) -> None:
+    def wait_for(self, text: str, seconds: float = 60) -> None:
         """Until it has printed the text; it must not end before."""
 
         def is_there() -> bool:
@@ -65,7 +63,7 @@ class Background:
     def _signal(self, number: int) -> None:
         if self.process.poll() is None:
             os.killpg(self.process.pid, number)
-        self.process.wait(timeout=10)
+        self.process.wait(timeout=60)
 
 
 def run(
@@ -95,17 +93,11 @@ def run(
     return result
 
 
-def wait_until(is_so: Callable[[], bool], what: str, seconds: float = 20) -> None:
+def wait_until(is_so: Callable[[], bool], what: str, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
         time.sleep(0.05)
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def processes() -> list[Path]:

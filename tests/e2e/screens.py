@@ -27,7 +27,7 @@ class Screen:
     def resize(self, columns: int, rows: int) -> None:
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
-    def wait_for(self, text: str, seconds: float = 40) -> str:
+    def wait_for(self, text: str, seconds: float = 60) -> str:
         """Until this has been shown since the last wait; all that was."""
         deadline = time.monotonic() + seconds
         while text not in self.text:
@@ -37,7 +37,7 @@ class Screen:
         seen, self.text = self.text, self.text.partition(text)[2]
         return seen
 
-    def end(self, seconds: float = 40) -> int:
+    def end(self, seconds: float = 60) -> int:
         """Its exit code, when it ends by itself."""
         deadline = time.monotonic() + seconds
         while self.process.poll() is None:

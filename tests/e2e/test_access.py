@@ -73,7 +73,7 @@ def test_a_command_that_a_removed_key_runs_ends(world: World) -> None:
     ended = running.end(30)
     assert ended.code == 3
     assert "What you may do here has become less." in ended.output
-    wait_until(lambda: not world.ssh_json("ps", app.name)["one_offs"], "the command to end", 40)
+    wait_until(lambda: not world.ssh_json("ps", app.name)["one_offs"], "the command to end")
 
 
 def test_logs_that_a_removed_key_follows_end(world: World) -> None:
@@ -81,7 +81,7 @@ def test_logs_that_a_removed_key_follows_end(world: World) -> None:
     app.deploy()
     world.new_key("leaver", "--role", "read")
     following = world.begin([*_ssh_as(world, world.user / "leaver"), "logs", app.name, "-t"])
-    wait_until(lambda: "gitpaas" in following.output or "web.1" in following.output, "its first lines", 30)
+    wait_until(lambda: "gitpaas" in following.output or "web.1" in following.output, "its first lines")
 
     assert world.ssh("keys:remove", "leaver").code == 0
 

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import engine
 import pytest
+from ports import free_port
 
-from .programs import Result, command_line, free_port, processes, run
+from .programs import Result, command_line, processes, run
 
 pytestmark = [pytest.mark.needs("git", "ssh", "ssh-keygen"), pytest.mark.timeout(300)]
 

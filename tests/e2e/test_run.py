@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import random
+import secrets
 import signal
 import subprocess
 import threading
@@ -70,9 +70,9 @@ class Place:
 
     def leaves_nothing(self, mark: str) -> None:
         """No process with this in its arguments, no one-off command, no trace of one."""
-        wait_until(lambda: not alive(mark), f"{mark} to end", 40)
-        wait_until(lambda: not self.one_offs(), "ps to be empty", 40)
-        wait_until(lambda: len(self.traces()) <= 1, "traces to go", 40)
+        wait_until(lambda: not alive(mark), f"{mark} to end")
+        wait_until(lambda: not self.one_offs(), "ps to be empty")
+        wait_until(lambda: len(self.traces()) <= 1, "traces to go")
 
     def traces(self) -> list[str]:
         """Of all instances; web.1 has one."""
@@ -87,7 +87,7 @@ def alive(mark: str) -> list[int]:
 
 def mark() -> str:
     """The argument of a sleep like no other."""
-    return f"600.{random.randrange(10**9, 10**10)}"
+    return f"600.{secrets.randbelow(10**10):010}"
 
 
 @pytest.fixture(scope="module", params=RUNTIMES)
@@ -112,7 +112,7 @@ def test_output_errors_and_exit_code_are_the_commands_own(place: Place) -> None:
 
 
 def test_hundred_megabytes_from_a_pipe_arrive_whole(place: Place) -> None:
-    block = random.randbytes(1024 * 1024)
+    block = secrets.token_bytes(1024 * 1024)
     wanted = hashlib.sha256()
     argv = ["ssh", "-F", str(place.world.ssh_config), "paas", "run", place.app.name, "--", "sha256sum"]
     with subprocess.Popen(argv, env=place.world.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as client:
@@ -222,7 +222,7 @@ def test_nothing_stays_when_the_server_is_killed(place: Place) -> None:
     place.world.kill()
     assert alive(detached)
     place.world.start()
-    wait_until(lambda: not alive(attached), "the attached one to end", 40)
+    wait_until(lambda: not alive(attached), "the attached one to end")
     assert [one["name"] for one in place.one_offs() if one["name"] == name]
     assert alive(detached)
     assert place.world.ssh("run:stop", place.app.name, name).code == 0
@@ -284,7 +284,7 @@ def test_shell_in_an_instance_that_runs_and_goes_on_when_it_is_cut(place: Place)
 
 
 def test_keys_that_may_only_read_neither_run_nor_enter(place: Place) -> None:
-    key = place.world.new_key(f"reader-{random.randrange(10**6)}", "--role", "read")
+    key = place.world.new_key(f"reader-{secrets.randbelow(10**6)}", "--role", "read")
     for words in (
         ["run", place.app.name, "ls", "--help"],
         ["enter", place.app.name],

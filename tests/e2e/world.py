@@ -6,7 +6,7 @@ import hashlib
 import http.client
 import json
 import os
-import random
+import secrets
 import signal
 import subprocess
 import sys
@@ -18,8 +18,9 @@ from typing import Any
 
 import engine
 import users
+from ports import free_port
 
-from .programs import Background, Result, command_line, free_port, processes, read, run, wait_until
+from .programs import Background, Result, command_line, processes, read, run, wait_until
 
 GITPAAS = Path(sys.executable).parent / "gitpaas"
 SITE = Path(__file__).parent / "site"  # an app for these tests: plain Python behind a Procfile
@@ -57,7 +58,7 @@ class World:
 
     # The server
 
-    def start(self, seconds: float = 20) -> None:
+    def start(self, seconds: float = 60) -> None:
         """Run `gitpaas serve` until it says that it is ready."""
         log = self.root / "serve.out"
         with log.open("wb") as out, (self.root / "serve.err").open("ab") as err:
@@ -76,7 +77,7 @@ class World:
         """SIGTERM, and its exit status must be 0."""
         assert self.process
         self.process.terminate()
-        assert self.process.wait(timeout=20) == 0
+        assert self.process.wait(timeout=60) == 0
 
     def close(self) -> None:
         """Nothing of this world keeps running, whatever the test has done to it."""
@@ -94,7 +95,7 @@ class World:
     def _terminate(self, process: subprocess.Popen[bytes]) -> None:
         process.terminate()
         try:
-            process.wait(timeout=40)
+            process.wait(timeout=60)
         except subprocess.TimeoutExpired:
             self.kill()
             raise
@@ -149,7 +150,7 @@ class World:
         self._background.append(began)
         return began
 
-    def get(self, app: str, path: str = "/", timeout: float = 20) -> Answer:
+    def get(self, app: str, path: str = "/", timeout: float = 60) -> Answer:
         """What the app's URL answers."""
         with closing(self.connect(timeout)) as connection:
             connection.request("GET", path, headers={"Host": f"{app}.localhost"})
@@ -163,13 +164,13 @@ class World:
         except (OSError, http.client.HTTPException):
             return False
 
-    def connect(self, timeout: float = 20) -> http.client.HTTPConnection:
+    def connect(self, timeout: float = 60) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=timeout)
 
     def new_app(self, files: Mapping[str, str] | None = None, name: str | None = None) -> AppRepo:
         """A committed repository with these files (the test site when none), its remote `paas` set, not pushed."""
         self._names += 1
-        app = AppRepo(self, name or f"app{self._names}-{random.randrange(10**6)}")
+        app = AppRepo(self, name or f"app{self._names}-{secrets.randbelow(10**6)}")
         app.commit(self.site() if files is None else files)
         return app
 
@@ -303,7 +304,7 @@ class AppRepo:
     def builds(self) -> list[dict[str, Any]]:
         return list(self.world.ssh_json("builds", self.name))
 
-    def wait_for(self, text: str, seconds: float = 30) -> None:
+    def wait_for(self, text: str, seconds: float = 60) -> None:
         """Until the site answers 200 with this text in it."""
 
         def is_there() -> bool:

@@ -234,7 +234,7 @@ def run(
     return Done(ended.returncode, ended.stdout.decode("utf-8", "replace"), ended.stderr.decode("utf-8", "replace"))
 
 
-def eventually(check: Callable[[], object], seconds: float = 10) -> None:
+def eventually(check: Callable[[], object], seconds: float = 60) -> None:
     """Until `check` holds, or the test fails."""
     deadline = time.monotonic() + seconds
     while not check():

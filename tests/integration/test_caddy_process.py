@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-from routing import Routing, free_port, routing, settings
+from ports import free_port
+from routing import Routing, routing, settings
 from upstream import serving
 
 from gitpaas.errors import Conflict, RouterFailed

@@ -10,7 +10,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from routing import Routing, free_port, routing
+from ports import free_port
+from routing import Routing, routing
 from upstream import App, serving
 
 from gitpaas.values import Page

@@ -114,7 +114,7 @@ class TestSilence:
         gate.close()
         time.sleep(1.5)
         gate.open()
-        text = output(instance, "line 300\n", timeout=20)
+        text = output(instance, "line 300\n")
         assert text.splitlines() == [f"line {n}" for n in range(1, 301)]
 
 
@@ -252,7 +252,7 @@ class TestRestart:
             runtime.stop(ended, grace=0)
             again = there.start("echo here again; sleep 60", artifact=artifact, restarts=1)
             assert again.address == first.address is None
-            output(again, "here again\n", timeout=15)
+            output(again, "here again\n")
             runtime.stop(again, grace=0)
         runtime.forget("demo")
         assert output(first).splitlines()[0] == "up"

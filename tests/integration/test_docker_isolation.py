@@ -49,7 +49,7 @@ def knock(there: Docker, *targets: str, **values: object) -> list[str]:
 
 def serving(there: Docker, app: str) -> Instance:
     instance = there.start(there.server("secret"), app=app, listens=True)
-    until(lambda: health.answers(there.runtime.reach(instance), HealthCheck("/")), timeout=10)
+    until(lambda: health.answers(there.runtime.reach(instance), HealthCheck("/")))
     return instance
 
 
@@ -166,7 +166,7 @@ def test_a_user_of_the_image_does_not_become_root(there: Docker) -> None:
 
 def test_a_fork_bomb_ends_at_its_limit(there: Docker) -> None:
     instance = there.start("bomb() { bomb | bomb & }; bomb; sleep 60")
-    until(lambda: any("fork" in line.lower() for line in there.runtime.output(instance, 20)), timeout=20)
+    until(lambda: any("fork" in line.lower() for line in there.runtime.output(instance, 20)))
     there.runtime.stop(instance, grace=0)
     assert there.runtime.running() == []
 

@@ -48,7 +48,7 @@ def test_what_was_written_while_no_server_ran_arrives_later(there: Docker) -> No
     time.sleep(1)
     assert lines(instance) == []
     with there.again().attend():
-        until(lambda: len(lines(instance)) >= 1000, timeout=10)
+        until(lambda: len(lines(instance)) >= 1000)
     assert lines(instance) == numbered(1000)
 
 
@@ -67,7 +67,7 @@ def test_a_server_that_ends_and_comes_back_goes_on_where_it_was(there: Docker) -
         with there.again().attend():
             time.sleep(0.7)
     with there.again().attend():
-        until(lambda: len(lines(instance)) >= 600, timeout=15)
+        until(lambda: len(lines(instance)) >= 600)
         time.sleep(0.3)
     assert lines(instance) == numbered(600)
 
@@ -77,11 +77,11 @@ def test_a_server_that_is_killed_in_the_middle_neither_loses_nor_doubles_a_line(
     for _ in range(4):
         server = attending(there.config)
         before = len(lines(instance))
-        until(lambda seen=before: len(lines(instance)) > seen or len(lines(instance)) >= 60000, timeout=10)
+        until(lambda seen=before: len(lines(instance)) > seen or len(lines(instance)) >= 60000)
         os.kill(server.pid, signal.SIGKILL)
         server.wait()
     with there.again().attend():
-        until(lambda: len(lines(instance)) >= 60000, timeout=30)
+        until(lambda: len(lines(instance)) >= 60000)
         time.sleep(0.3)
     assert lines(instance) == numbered(60000)
 
@@ -104,19 +104,19 @@ def test_bytes_that_were_written_without_a_mark_are_passed_over(there: Docker) -
     instance = there.start(f"{COUNT.format(n=50)}; {until_told}; {COUNT.format(n=50)}; sleep 60")
     assert instance.log is not None
     with there.again().attend():
-        until(lambda: len(lines(instance)) == 50, timeout=10)
+        until(lambda: len(lines(instance)) == 50)
     mark = copies.folder(there.config) / instance.id
     marked = mark.read_bytes()
     execute(there.engine, f"gitpaas-{instance.id}", ["touch", "/tmp/go"], timeout=10)
     with there.again().attend():
-        until(lambda: len(lines(instance)) == 100, timeout=10)
+        until(lambda: len(lines(instance)) == 100)
     mark.write_bytes(marked)
     whole = instance.log.read_bytes()
     for size in (len(whole), len(whole) - 3, len(whole) - 100):
         os.truncate(instance.log, size)
         mark.write_bytes(marked)
         with there.again().attend():
-            until(lambda: len(lines(instance)) == 100, timeout=10)
+            until(lambda: len(lines(instance)) == 100)
             time.sleep(0.3)
         assert instance.log.read_bytes() == whole
 
@@ -172,9 +172,9 @@ def test_a_disk_that_is_full_holds_up_neither_the_app_nor_its_end(
     monkeypatch.setattr(os, "write", refuse)
     with there.again().attend():
         instance = there.start("echo one; sleep 60")
-        until(lambda: "is not copied for now" in caplog.text, timeout=10)
+        until(lambda: "is not copied for now" in caplog.text)
         full[0] = False
-        output(instance, "one\n", timeout=15)
+        output(instance, "one\n")
     full[0] = True
     second = there.ended(there.start("echo lost; exit 1", number=2))
     there.runtime.stop(second, grace=0)

@@ -83,8 +83,8 @@ class TestPorts:
     def test_the_port_it_was_told_wins_when_it_opens_later(self, there: Docker) -> None:
         late = there.server("late").replace(PORT, f'__import__("time").sleep(2.5) or {PORT}')
         instance = there.start(f"python3 -m http.server 9229 & {late}", listens=True)
-        until(lambda: (there.runtime.reach(instance).address or "").endswith(":9229"), timeout=10)
-        until(lambda: (there.runtime.reach(instance).address or "").endswith(":8000"), timeout=10)
+        until(lambda: (there.runtime.reach(instance).address or "").endswith(":9229"))
+        until(lambda: (there.runtime.reach(instance).address or "").endswith(":8000"))
         assert str(there.now(instance).address).endswith(":8000")
 
     def test_of_several_the_lowest_and_it_says_so(self, there: Docker) -> None:
@@ -186,7 +186,7 @@ class TestHealthcheck:
     def test_one_that_hangs_holds_up_nobody(self, there: Docker) -> None:
         check = {"Test": ["CMD", "sleep", "60"], "Timeout": 10**9}
         instance = there.start(there.server("up"), artifact=there.artifact(Healthcheck=check), listens=True)
-        until(lambda: there.runtime.reach(instance).note.startswith("its HEALTHCHECK"), timeout=10)
+        until(lambda: there.runtime.reach(instance).note.startswith("its HEALTHCHECK"))
         began = time.monotonic()
         there.runtime.reach(instance)
         assert time.monotonic() - began < 1
@@ -195,7 +195,7 @@ class TestHealthcheck:
     @pytest.mark.parametrize("test", [["CMD-SHELL", r"printf '\033[2Jno'; exit 1"], ["CMD", "/no\033[2J"]])
     def test_what_it_says_does_not_move_the_readers_cursor(self, there: Docker, test: list[str]) -> None:
         instance = there.start(there.server("up"), artifact=there.artifact(Healthcheck={"Test": test}), listens=True)
-        until(lambda: " [2J" in there.runtime.reach(instance).note, timeout=10)
+        until(lambda: " [2J" in there.runtime.reach(instance).note)
         assert there.runtime.reach(instance).note.isprintable()
 
     def test_the_engine_does_not_run_it_as_often_as_an_image_likes(self, there: Docker) -> None:
@@ -400,7 +400,7 @@ there.runtime.run(there.spec("echo up; sleep 60"), lambda line: print(line, flus
     caller.stdout.close()
     assert len(engine.labelled("containers", config.identity)) == 1
     with there.again().attend():
-        until(lambda: there.traces() == [], timeout=20, told=there.traces)
+        until(lambda: there.traces() == [], told=there.traces)
 
 
 def test_many_are_listed_quickly(there: Docker) -> None:

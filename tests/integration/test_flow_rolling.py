@@ -15,7 +15,7 @@ import pytest
 from bench.load import Load
 from flow import ALICE, MAIN, WEB, Flow
 from instances import until
-from routing import free_port
+from ports import free_port
 
 from gitpaas import deploy, limiting, rolling
 from gitpaas.config import Config

@@ -74,5 +74,5 @@ def test_without_cgroups_the_processes_of_its_session_are_added_up(
     with host(config, own_uid()) as there:
         child = python(f"data = bytearray({20 * MEGABYTE})\nfor n in range(10**12): pass")
         instance = there.start(f"({child}) & ({child}) & wait")
-        until(lambda: there.runtime.usage([instance])[instance.id].memory >= 40 * MEGABYTE, timeout=20)
-        until(lambda: there.runtime.usage([instance])[instance.id].cpu >= 0.1, timeout=20)
+        until(lambda: there.runtime.usage([instance])[instance.id].memory >= 40 * MEGABYTE)
+        until(lambda: there.runtime.usage([instance])[instance.id].cpu >= 0.1)

@@ -92,7 +92,7 @@ class Deploys:
             thread.join(10)
 
 
-def wait_until(true: Callable[[], bool], within: float = 5) -> None:
+def wait_until(true: Callable[[], bool], within: float = 60) -> None:
     deadline = time.monotonic() + within
     while not true():
         assert time.monotonic() < deadline

@@ -42,7 +42,7 @@ def house(config: Config, tmp_path: Path) -> Iterator[Door]:
     work.push("main:topic").ok()
     yield made
     server.stop()
-    eventually(lambda: threading.active_count() <= before, seconds=30)
+    eventually(lambda: threading.active_count() <= before)
     platform.store.close()
 
 
@@ -143,7 +143,7 @@ def test_who_does_not_get_in_is_an_event_once_a_minute(house):
     house.ssh("apps", key="stranger").failed(255)
     house.ssh("apps", key="stranger").failed(255)
 
-    eventually(lambda: told(house, "login"), seconds=20)
+    eventually(lambda: told(house, "login"))
     ((app, by, result, text),) = told(house, "login")
     assert (app, by, result) == (None, "stranger", "refused")
     assert text.startswith("unknown key SHA256:")
@@ -201,7 +201,7 @@ def test_more_access_and_the_end_of_an_app_end_nothing_else(house):
     operator(house, "access:add", "hello", "other", "--role", "admin")
     operator(house, "apps:destroy", "mine", "--confirm", "mine")
     seen = house.server._watch._looks
-    eventually(lambda: house.server._watch._looks > seen + 2, seconds=20)
+    eventually(lambda: house.server._watch._looks > seen + 2)
 
     assert client.poll() is None
     client.kill()
@@ -215,7 +215,7 @@ def test_an_idle_connection_of_a_removed_key_is_closed(house):
 
     operator(house, "keys:remove", "other")
 
-    eventually(lambda: not client.is_active(), seconds=20)
+    eventually(lambda: not client.is_active())
     client.close()
 
 
@@ -228,12 +228,12 @@ def test_a_push_that_is_being_received_is_cut(house):
     assert b"report-status" in channel.recv(10_000)
     line = f"{'0' * 40} {'1' * 40} refs/heads/evil\0report-status side-band-64k".encode()
     channel.sendall(f"{len(line) + 4:04x}".encode() + line + b"0000PACK\0\0\0\2\0\0\0\7")
-    eventually(lambda: house.leftovers(), seconds=20)  # its quarantine
+    eventually(lambda: house.leftovers())  # its quarantine
 
     operator(house, "keys:remove", "other")
 
-    eventually(lambda: not client.is_active(), seconds=20)
-    eventually(lambda: not house.leftovers(), seconds=20)
+    eventually(lambda: not client.is_active())
+    eventually(lambda: not house.leftovers())
     assert house.ref("refs/heads/evil") is None
     client.close()
 
@@ -249,7 +249,7 @@ def test_a_deploy_that_has_begun_goes_on(open_door, tmp_path):
     client = subprocess.Popen(
         ["git", "push", "paas", "main"], cwd=work.path, env=door.git_env("other"), stderr=subprocess.PIPE
     )
-    eventually(lambda: (door.apps.record / "env").exists(), seconds=30)
+    eventually(lambda: (door.apps.record / "env").exists())
 
     with door.store.session():
         Key.delete().where(Key.name == "other").execute()
@@ -258,4 +258,4 @@ def test_a_deploy_that_has_begun_goes_on(open_door, tmp_path):
     assert client.returncode != 0
     assert b"Your key has been removed" in said
     go.touch()
-    eventually(lambda: door.ref("refs/heads/main") == head, seconds=30)
+    eventually(lambda: door.ref("refs/heads/main") == head)

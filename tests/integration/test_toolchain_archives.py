@@ -57,7 +57,7 @@ def child(config: Config, pinned: Pins) -> subprocess.Popen[bytes]:
     return process
 
 
-def wait_for(condition: object, seconds: float = 20) -> None:
+def wait_for(condition: object, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from routing import free_port
+from ports import free_port
 from upstream import serving
 
 from gitpaas import health
