@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from unittest import mock
 
 import engine
-from instances import SERVER, There, stop_all
+from instances import PATIENCE, SERVER, There, stop_all
 
 from gitpaas.config import Config
 from gitpaas.engine import Engine
@@ -93,7 +94,8 @@ def docker(config: Config, published: bool | None = None) -> Iterator[Docker]:
     config.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     made = Docker(DockerRuntime(config, published=published), config, None, published)
     try:
-        with made.runtime.attend():
+        # The engine of a busy machine may take longer for the last lines than a server would wait.
+        with mock.patch("gitpaas.runtimes.docker.runtime._LAST_WORDS", PATIENCE), made.runtime.attend():
             try:
                 yield made
             finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -184,14 +185,25 @@ class Sleeper:
     """A command that sleeps, and whether any process of this machine still does."""
 
     def __init__(self) -> None:
-        self._seconds = f"60.{secrets.randbelow(10**10):010}"
+        self._seconds = f"600.{secrets.randbelow(10**10):010}"
 
     def __str__(self) -> str:
         return f"sleep {self._seconds}"
 
     @property
     def is_alive(self) -> bool:
-        return any(_is_alive(path, self._seconds) for path in Path("/proc").glob("[0-9]*/cmdline"))
+        return bool(self._pids())
+
+    def end(self) -> None:
+        """Once it has begun."""
+        until(self._pids)
+        for pid in self._pids():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+
+    def _pids(self) -> list[int]:
+        files = Path("/proc").glob("[0-9]*/cmdline")
+        return [int(path.parent.name) for path in files if _is_alive(path, self._seconds)]
 
 
 def _is_alive(cmdline: Path, argument: str) -> bool:

