@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("NAME", "STATE", "RELEASE", "BY", "SINCE")
 
+_OPERATORS = {"|", "||", "&&", ">", ">>", "<", "2>&1"}  # of the shell; as words of their own they are rarely meant
+
 _env_option = click.option(
     "-e", "--env", "variables", metavar="NAME=VALUE", multiple=True, help="One more variable; may be given again."
 )
@@ -37,26 +39,16 @@ def run(
 ) -> int:
     """Run a command as the app's own processes run, with your terminal (ssh -t) or your pipes; it ends with you."""
     from gitpaas import oneoffs
-    from gitpaas.relay import relay
 
     found, env = call.app(app), _environment(variables)
     line = oneoffs.command_line(found, words)
     call.note(oneoffs.program(line))
     if detach:
         return _leave(call, found, line, timeout, env)
-    with (
-        call.console.streams() as streams,
-        oneoffs.attached(call.platform, found, line, actor=call.actor, terminal=streams.terminal, env=env) as (
-            one_off,
-            program,
-        ),
-    ):
-        call.note(f"{oneoffs.label(one_off)} {oneoffs.program(line)}")
-        try:
-            return relay(program, streams, call.console.gone, timeout)
-        except ConnectionError:
-            call.note(f"{call.noted}: the connection was lost")
-            raise
+    code = _attend(call, found, line, timeout, env)
+    if code and not call.is_local and not _OPERATORS.isdisjoint(words):
+        call.console.err(f" !     ssh took your quotes: for a shell's line quote it twice: run {app} \"'a | b'\"\n")
+    return code
 
 
 @command("run:detached", role="deploy", changes=True)
@@ -98,6 +90,23 @@ def end(call: Call, app: str, name: str) -> None:
     call.note(oneoffs.label(one_off))
     oneoffs.stop(call.platform, one_off, f"stopped by {call.actor.name}")
     call.say(f"{name} of {found.name} is stopped.")
+
+
+def _attend(call: Call, app: App, line: str, timeout: float | None, env: Env) -> int:
+    from gitpaas import oneoffs
+    from gitpaas.relay import relay
+
+    with (
+        call.console.streams() as streams,
+        oneoffs.attached(call.platform, app, line, actor=call.actor, terminal=streams.terminal, env=env) as it,
+    ):
+        one_off, program = it
+        call.note(f"{oneoffs.label(one_off)} {oneoffs.program(line)}")
+        try:
+            return relay(program, streams, call.console.gone, timeout)
+        except ConnectionError:
+            call.note(f"{call.noted}: the connection was lost")
+            raise
 
 
 def _leave(call: Call, app: App, line: str, timeout: float | None, env: Env) -> int:

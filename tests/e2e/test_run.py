@@ -64,6 +64,9 @@ class Place:
     def one_offs(self) -> list[dict[str, object]]:
         return list(self.world.ssh_json("ps", self.app.name)["one_offs"])
 
+    def running(self) -> dict[str, int]:
+        return dict(self.world.ssh_json("apps:info", self.app.name)["running"])
+
     def told(self) -> str:
         """The platform's own lines in the app's log."""
         return self.world.ssh("logs", self.app.name, "-p", "gitpaas").output
@@ -97,7 +100,9 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
         app = world.new_app(world.site() | {"full_screen.py": FULL_SCREEN, "stay.py": STAY})
         app.deploy()
         assert world.gitpaas("config:set", app.name, "GREETING=hi there").code == 0
-        yield Place(world, app)
+        made = Place(world, app)
+        wait_until(lambda: made.running() == {"web": 1}, "the old instance to have drained", 40)
+        yield made
 
 
 def test_output_errors_and_exit_code_are_the_commands_own(place: Place) -> None:
@@ -108,7 +113,9 @@ def test_output_errors_and_exit_code_are_the_commands_own(place: Place) -> None:
     assert place.run("-e", "GREETING=bye", "'echo $GREETING $GITPAAS_PROCESS | tr a-z A-Z'").stdout.startswith(
         b"BYE RUN."
     )
-    assert place.one_offs() == []
+    once = place.run("ls", "/nowhere", "|", "wc")
+    assert (once.returncode, b"quote it twice" in once.stderr) == (2, True)
+    wait_until(lambda: not place.one_offs(), "ps to be empty")
 
 
 def test_hundred_megabytes_from_a_pipe_arrive_whole(place: Place) -> None:
@@ -205,7 +212,7 @@ def test_detached_command_goes_on_and_its_log_is_kept(place: Place) -> None:
     name = started.output.split()[0]
     wait_until(lambda: "begun" in place.world.ssh("logs", place.app.name, "-p", name).output, "its output")
     assert [one["name"] for one in place.one_offs()] == [name]
-    assert place.world.ssh_json("apps:info", place.app.name)["running"] == {"web": 1}
+    assert place.running() == {"web": 1}
     for pid in alive(argument):
         os.kill(pid, signal.SIGKILL)
     place.leaves_nothing(argument)
