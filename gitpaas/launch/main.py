@@ -84,7 +84,7 @@ def enter(uid: str) -> None:
 def join(pid: str, started: str, uid: str) -> None:
     """Where that process is, and out of every privilege as it was."""
     _prefer_for_the_oom_killer()
-    tree.join(int(pid), int(started))
+    tree.join(int(pid), int(started), int(uid))
     _give_up_rights(uid)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 
 from gitpaas.launch import kernel
 from gitpaas.launch.kernel import BIND, NODEV, NOEXEC, NOSUID, PRIVATE, RDONLY, REC, REMOUNT
@@ -13,6 +14,8 @@ _TOP = "/sys"
 # The app's root is a directory of that tree, not its top: for a process in a chroot the kernel refuses new user
 # namespaces (user_namespaces(7), EPERM), and with them a large way into the kernel.
 _ROOT = f"{_TOP}/root"
+
+_PATIENCE = 10.0  # seconds in which a process must have got into its tree
 
 
 def root() -> None:
@@ -124,8 +127,15 @@ def enter() -> None:
     os.chdir("/")
 
 
-def join(pid: int, started: int) -> None:
-    """Into the tree (and the host name, and the IPC) of a process that runs, whose start time is known."""
+def join(pid: int, started: int, uid: int) -> None:
+    """Into the tree (and the host name, and the IPC) of a process that runs, whose start time and user are known.
+
+    It becomes that user once it is inside for good: before, what it sees is the host, and no place for an app."""
+    deadline = time.monotonic() + _PATIENCE
+    while not _is_only(pid, uid):
+        if time.monotonic() > deadline or start_time(str(pid)) != started:
+            raise OSError("it has ended, or is only just starting: try again")
+        time.sleep(0.01)
     root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY)
     spaces = [os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY) for name in ("ipc", "uts", "mnt")]
     if start_time(str(pid)) != started:  # looked at after they were opened: they cannot become another's any more
@@ -145,6 +155,16 @@ def start_time(process: str) -> int:
             return int(text.read().rpartition(b")")[2].split()[19])
     except OSError:
         return 0
+
+
+def _is_only(pid: int, uid: int) -> bool:
+    """Whether it is this user by each of its four user ids, and so may be no other any more (proc_pid_status(5))."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as text:
+            found = [line.split()[1:] for line in text if line.startswith(b"Uid:")]
+    except OSError:
+        return False
+    return found == [[str(uid).encode()] * 4]
 
 
 def _bind(source: str, path: str) -> None:

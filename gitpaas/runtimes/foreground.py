@@ -96,8 +96,9 @@ class Foreground:
         with self._using, suppress(OSError):
             if self._closed or not self.is_running:
                 return
-            group = self._process.pid if self._master is None else os.tcgetpgrp(self._master)
-            os.killpg(group, signal.Signals(number))
+            # Its session may have let go of the terminal: then nobody is in front (0, which would be our own group).
+            front = os.tcgetpgrp(self._master) if self._master is not None else 0
+            os.killpg(front if front > 0 else self._process.pid, signal.Signals(number))
 
     def wait(self, timeout: float) -> int:
         try:

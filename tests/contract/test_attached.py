@@ -205,6 +205,29 @@ def test_one_that_will_not_go_is_killed(there: There, terminal: Terminal | None)
     assert not sleeper.is_alive
 
 
+LETS_GO = """
+import fcntl, signal, termios, time
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+signal.signal(signal.SIGWINCH, lambda *_: print("told", flush=True))
+fcntl.ioctl(0, termios.TIOCNOTTY)
+print("up", flush=True)
+while True: time.sleep(0.1)
+"""
+
+
+def test_a_signal_for_one_that_let_go_of_its_terminal_reaches_it_and_nobody_of_ours(there: There) -> None:
+    ours: list[int] = []
+    before = signal.signal(signal.SIGWINCH, lambda number, frame: ours.append(number))
+    try:
+        with opened(there, there.python(LETS_GO), SCREEN) as attached:
+            read_until(attached, b"up")
+            attached.send(signal.SIGWINCH)
+            read_until(attached, b"told")
+    finally:
+        signal.signal(signal.SIGWINCH, before)
+    assert ours == []
+
+
 def test_what_it_leaves_behind_holds_nobody_up(there: There) -> None:
     sleeper = Sleeper()
     with opened(there, f"setsid {sleeper} & echo up; exit 4") as attached:

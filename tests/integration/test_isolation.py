@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,6 +15,8 @@ from instances import MEGABYTE, UID, Host, host, is_alive, output, python
 from gitpaas import health, linux, shell
 from gitpaas.config import Config
 from gitpaas.errors import Unhealthy
+from gitpaas.linux import Process, processes
+from gitpaas.linux.sandbox import launcher
 from gitpaas.values import HealthCheck, Instance, Limits, Mount, Reach
 
 pytestmark = pytest.mark.needs("root", "sandbox")
@@ -311,3 +314,20 @@ def test_without_cgroups_stop_still_finds_everything(there: Host, monkeypatch: p
     there.runtime.stop(instance, grace=1)
     assert not is_alive(pid)
     assert there.now(other).state == "running"
+
+
+@pytest.mark.parametrize("becomes", [False, True], ids=["never inside", "in a moment"])
+def test_who_enters_an_instance_that_only_starts_does_not_see_the_host(becomes: bool) -> None:
+    become = ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups"] if becomes else []
+    with subprocess.Popen(["/bin/sh", "-c", f"sleep 1; exec {' '.join(become)} sleep 3"]) as starting:
+        first = processes.find(starting.pid)
+        assert isinstance(first, Process)
+        steps = ("join", str(first.pid), str(first.started), str(UID), "chdir", "/")
+        entered = subprocess.run(
+            launcher(["/bin/sh", "-c", "id -u; ls -d /"], steps), env={}, capture_output=True, text=True, check=False
+        )
+        if becomes:  # what it is in then is its place
+            assert entered.stdout == f"{UID}\n/\n"
+        else:
+            assert entered.stdout == ""
+            assert "only just starting" in entered.stderr
