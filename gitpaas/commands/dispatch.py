@@ -42,8 +42,10 @@ def resolve(commands: Sequence[Command], argv: Sequence[str], program: str) -> t
 
 def _near_verb(commands: Sequence[Command], command: Command, word: str) -> str | None:
     """`config sett hello A=b` is parsed as `config` of an app "sett"; what was meant is `config:set`."""
-    verbs = [str(other.name) for other in commands if str(other.name).startswith(f"{command.name}:")]
-    return next(iter(difflib.get_close_matches(f"{command.name}:{word}", verbs, n=1, cutoff=0.8)), None)
+    noun = f"{command.name}:"
+    verbs = [str(other.name).removeprefix(noun) for other in commands if str(other.name).startswith(noun)]
+    near = difflib.get_close_matches(word, verbs, n=1, cutoff=0.8)
+    return noun + near[0] if near else None
 
 
 def _suggestion(named: dict[str, Command], first: str, args: Sequence[str], program: str) -> str:

@@ -24,6 +24,8 @@ from gitpaas.engine.networks import Networks
 from gitpaas.errors import RuntimeFailed, Unhealthy
 from gitpaas.runtimes.combined import CombinedRuntime
 from gitpaas.runtimes.docker import DockerRuntime
+from gitpaas.runtimes.docker.orphans import Orphans
+from gitpaas.runtimes.docker.starting import Starter
 from gitpaas.runtimes.host import HostRuntime
 from gitpaas.values import HealthCheck, Instance, Limits, Reach, RunOptions, Survey
 
@@ -345,6 +347,25 @@ class TestOthers:
         finally:
             for key in made:
                 engine.call("DELETE", f"/containers/{key}?force=1")
+
+    def test_what_was_started_since_it_was_listed_is_nobodys_orphan(self, there: Docker, config: Config) -> None:
+        orphans = Orphans(config, there.engine, Starter(config, there.engine))
+        instance = there.start("sleep 60")
+        seen = engine.labelled("containers", config.identity)
+        orphans.remove([entry | {"State": "created"} for entry in seen], ())
+        assert there.runtime.running("demo") == [instance]
+
+    def test_what_was_made_and_never_started_is_removed(self, there: Docker, config: Config) -> None:
+        orphans = Orphans(config, there.engine, Starter(config, there.engine))
+        there.start("sleep 60")
+        (listed,) = engine.labelled("containers", config.identity)
+        marks = listed["Labels"] | {"gitpaas.id": "demo.v1.web.1.killed"}
+        made = engine.call("POST", "/containers/create", {"Image": engine.DEBIAN, "Labels": marks})[1]["Id"]
+        seen = engine.labelled("containers", config.identity)
+        assert {entry["State"] for entry in seen} == {"created", "running"}
+        orphans.remove(seen, ())
+        assert [entry["Id"] for entry in engine.labelled("containers", config.identity)] == [listed["Id"]]
+        assert made != listed["Id"]
 
     def test_labels_in_an_image_are_not_believed(self, there: Docker) -> None:
         lies = {"gitpaas.port": "22", "gitpaas.oneoff": "yes", "gitpaas.app": "other", "gitpaas.published": "1:2"}

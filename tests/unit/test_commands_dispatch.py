@@ -113,6 +113,12 @@ def test_a_wrong_name_suggests_the_near_one(operator: Caller, argv: tuple[str, .
     assert answer.err.endswith(f"Did you mean {near}?\n")
 
 
+def test_an_app_is_no_verb_that_was_mistyped(operator: Caller) -> None:
+    operator("apps:create", "shop")
+
+    assert "run:stop" not in operator("run", "shop").err
+
+
 def test_a_name_like_no_other_points_to_help(operator: Caller) -> None:
     assert operator("qqqqqq").err == " !     There is no command 'qqqqqq'.\n !     List them: gitpaas help\n"
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from gitpaas import locks
 from gitpaas.config import Config
+from gitpaas.engine import Engine
 from gitpaas.runtimes.docker import copies, names
 from gitpaas.runtimes.docker.ports import FoundPorts
 from gitpaas.runtimes.docker.starting import Starter, lock_path, locks_folder
-from gitpaas.runtimes.docker.view import Entry
+from gitpaas.runtimes.docker.view import Entry, inspect
 
 _MOMENT = 2.0  # seconds
 
@@ -21,8 +22,9 @@ _MOMENT = 2.0  # seconds
 class Orphans:
     """Safe to be asked at any time: a lock that somebody holds tells who is still at work."""
 
-    def __init__(self, config: Config, starter: Starter) -> None:
+    def __init__(self, config: Config, engine: Engine, starter: Starter) -> None:
         self._config = config
+        self._engine = engine
         self._starter = starter
         self._ports = FoundPorts(config)
 
@@ -39,13 +41,19 @@ class Orphans:
         for entry in entries:
             marks = entry["Labels"]
             is_passing = entry["State"] == "created" or names.is_attached(marks)
-            if is_passing and not locks.is_held(lock_path(self._config, marks["gitpaas.id"])):
+            is_left = is_passing and not locks.is_held(lock_path(self._config, marks["gitpaas.id"]))
+            if is_left and self._is_still_so(entry):
                 self._starter.remove(entry["Id"])
         for key in strangers:
             self._ports.keep(key, None)
             for path in (copies.folder(self._config) / key, lock_path(self._config, key)):
                 if _is_old(path) and not locks.is_held(path):
                     path.unlink(missing_ok=True)
+
+    def _is_still_so(self, entry: Entry) -> bool:
+        """Whoever held the lock when it was listed may have started it since, and only then let go."""
+        found = inspect(self._engine, entry["Id"], "looking for what is nobody's")
+        return found is not None and found["State"]["Status"] == entry["State"]
 
 
 def _is_old(path: Path) -> bool:

@@ -45,7 +45,7 @@ class DockerRuntime:
         self._view = View(config, self._engine)
         self._finder = Finder(config, self._engine)
         self._exits = Exits(self._engine, lambda: {i.id for i in self.running() if i.state == "exited"})
-        self._follower = Follower(config, self._engine, self._view, Orphans(config, self._starter))
+        self._follower = Follower(config, self._engine, self._view, Orphans(config, self._engine, self._starter))
         self._is_silent = False
 
     def start(self, spec: InstanceSpec) -> Instance:
