@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_FILES = 65_536  # open ones that are enough
 _TICK = 1.0  # seconds between two looks at everything
 _REST = 20.0  # seconds between two looks at whether BuildKit has work
 _HOUR = 3600.0
@@ -47,6 +49,7 @@ def serve(config: Config, execute: Execute) -> None:
     from gitpaas.router.process import CaddyProcess
     from gitpaas.ssh.server import SshServer
 
+    _open_many_files()
     stopping = threading.Event()
     received: list[int] = []
 
@@ -80,6 +83,14 @@ def serve(config: Config, execute: Execute) -> None:
         stack.callback(record.unlink, missing_ok=True)
         stopping.wait()
         _log.info("stopping; apps keep running")
+
+
+def _open_many_files() -> None:
+    """As many as we may: each session takes some, and a login shell's limit is often 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 @contextmanager

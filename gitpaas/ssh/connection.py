@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any, ClassVar, cast
 
 from paramiko.channel import Channel
-from paramiko.common import MSG_CHANNEL_REQUEST, cMSG_USERAUTH_BANNER
+from paramiko.common import MSG_CHANNEL_REQUEST, cMSG_DISCONNECT, cMSG_USERAUTH_BANNER
 from paramiko.message import Message
 from paramiko.ssh_exception import SSHException
 from paramiko.transport import Transport
@@ -18,6 +18,7 @@ from paramiko.transport import Transport
 from gitpaas import __version__
 from gitpaas.ssh.door import Authentication, Door
 from gitpaas.ssh.keys import PublicKey
+from gitpaas.ssh.lobby import MOST_OF_ONE
 from gitpaas.ssh.services import Services
 from gitpaas.ssh.session import Session
 from gitpaas.ssh.transport import Packetizer, Pipe
@@ -31,6 +32,7 @@ _SESSIONS = 8  # of one connection at the same time
 _KEEPALIVE = 30  # seconds of silence until we send something that a gone client cannot acknowledge
 _DEAD = 120_000  # milliseconds without an acknowledgement until the kernel gives the connection up
 _LAST_WORDS = 1.0  # seconds that a client gets to hear why it must leave
+_TOO_MANY = 12  # SSH_DISCONNECT_TOO_MANY_CONNECTIONS (RFC 4253, 11.1)
 _GCM = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 _CTR = ("aes256-ctr", "aes192-ctr", "aes128-ctr")
 _MACS = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256", "hmac-sha2-512")
@@ -51,7 +53,7 @@ class Connection(Transport):
         sock: socket.socket,
         address: str,
         services: Services,
-        on_login: Callable[[Connection], None],
+        on_login: Callable[[Connection], bool],
         on_end: Callable[[Connection], None],
     ) -> None:
         super().__init__(sock, _WINDOW, _PACKET, packetizer_class=Packetizer)
@@ -157,7 +159,17 @@ class Connection(Transport):
         cast(Any, super())._auth_trigger()
         cast(Packetizer, self.packetizer).logged_in = True
         self._door.has_let_in()
-        self._on_login(self)
+        if not self._on_login(self):
+            self._turn_away(f"Your key has {MOST_OF_ONE} connections open here already. Close some of them.")
+
+    def _turn_away(self, reason: str) -> None:
+        message = Message()
+        message.add_byte(cMSG_DISCONNECT)
+        message.add_int(_TOO_MANY)
+        message.add_string(reason)
+        message.add_string("en")
+        cast(Any, self)._send_message(message)
+        self.disconnect()
 
     def _say_goodbye(self, reason: str) -> None:
         late = threading.Timer(_LAST_WORDS, self.disconnect)

@@ -8,10 +8,15 @@ from collections import Counter
 from typing import Protocol
 
 _MOST = 512  # connections in all; each costs a thread
+MOST_OF_ONE = 64  # of one key: nobody takes the house for themselves
 
 
 class Guest(Protocol):
     address: str
+
+    @property
+    def key(self) -> object:
+        """Which logged in."""
 
     def disconnect(self) -> None: ...
 
@@ -37,10 +42,15 @@ class Lobby:
             leaving.disconnect()
         return True
 
-    def has_logged_in(self, guest: Guest) -> None:
+    def has_logged_in(self, guest: Guest) -> bool:
+        """False when its key has as many inside as one may have: then it must go."""
         with self._lock:
-            if self._waiting.pop(guest, None) is not None:
+            if self._waiting.pop(guest, None) is None:
+                return True  # it is on its way out already
+            has_room = sum(one.key == guest.key for one in self._inside) < MOST_OF_ONE
+            if has_room:
                 self._inside.add(guest)
+            return has_room
 
     def leave(self, guest: Guest) -> None:
         with self._lock:

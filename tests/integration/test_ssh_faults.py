@@ -12,6 +12,7 @@ from contextlib import suppress
 import paramiko
 import pytest
 
+from gitpaas.ssh import lobby
 from tests.integration.conftest import eventually
 
 pytestmark = [pytest.mark.needs("ssh")]
@@ -46,6 +47,24 @@ def test_two_hundred_connections_that_never_log_in_keep_nobody_out(open_door):
     assert not is_cut_off(idle[-1])
     for sock in idle:
         sock.close()
+
+
+def test_who_has_too_many_connections_open_is_told_and_keeps_nobody_else_out(open_door, monkeypatch):
+    monkeypatch.setattr(lobby, "MOST_OF_ONE", 2)
+    door = open_door()
+    mine = []
+    for _ in range(2):
+        client = paramiko.Transport(("127.0.0.1", door.server.port))
+        client.connect(username="x", pkey=paramiko.Ed25519Key(filename=str(door.desk / "laptop")))
+        mine.append(client)
+
+    one_more = door.ssh("apps")
+
+    assert one_more.code != 0
+    assert "connections open here already" in one_more.err
+    mine.pop().close()
+    eventually(lambda: door.ssh("apps").code == 0)
+    mine.pop().close()
 
 
 def test_a_flood_from_one_address_does_not_push_out_another_one(open_door):

@@ -8,13 +8,14 @@ from gitpaas.errors import UsageError
 from gitpaas.repository import Move
 from gitpaas.ssh import git, refs
 from gitpaas.ssh.keys import PublicKey
-from gitpaas.ssh.lobby import Lobby
+from gitpaas.ssh.lobby import MOST_OF_ONE, Lobby
 from gitpaas.ssh.strangers import Strangers
 
 
 class Guest:
-    def __init__(self, address="a"):
+    def __init__(self, address="a", key=None):
         self.address = address
+        self.key = key or self
         self.gone = False
 
     def disconnect(self):
@@ -53,6 +54,20 @@ def test_the_house_is_full_at_some_point():
     assert taken == 513
     lobby.leave(guests[0])
     assert lobby.enter(Guest())
+
+
+def test_nobody_takes_the_house_for_themselves():
+    lobby = Lobby(grace=60, room=1)
+    many, other = [Guest(key="read") for _ in range(MOST_OF_ONE + 1)], Guest(key="admin")
+    answers = []
+    for guest in (*many, other):
+        assert lobby.enter(guest)
+        answers.append(lobby.has_logged_in(guest))
+
+    assert answers == [*[True] * MOST_OF_ONE, False, True]
+    lobby.leave(many[0])
+    lobby.enter(many[-1])
+    assert lobby.has_logged_in(many[-1])
 
 
 def test_a_stranger_is_told_unless_it_came_along_with_a_known_key():
