@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-import select
+import selectors
 import shutil
 import signal
 import socket
@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import cast
 
 import engine
 from instances import until
@@ -82,9 +83,12 @@ class Door:
 def _shuttle(client: socket.socket, real: socket.socket) -> None:
     """Both ways, until one side hangs up."""
     others = {client: real, real: client}
-    with client, real, suppress(OSError):
+    with client, real, suppress(OSError), selectors.DefaultSelector() as selector:  # select() ends at 1,024 open files
+        for end in others:
+            selector.register(end, selectors.EVENT_READ)
         while True:
-            for ready in select.select([client, real], [], [])[0]:
+            for key, _ in selector.select():
+                ready = cast(socket.socket, key.fileobj)
                 if not (data := ready.recv(_PIECE)):
                     return
                 others[ready].sendall(data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,6 +23,7 @@ class BuildLog:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._path = path
         self._fd: int | None = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._closing = weakref.finalize(self, os.close, self._fd)  # the server writes one line into some, and goes on
 
     def write(self, data: bytes) -> None:
         view = memoryview(data)
@@ -32,9 +34,8 @@ class BuildLog:
             _log.warning("%s lacks %d bytes: %s", self._path, len(view), error)
 
     def close(self) -> None:
-        if self._fd is not None:
-            os.close(self._fd)
         self._fd = None
+        self._closing()
 
 
 def read_build(path: Path) -> bytes:

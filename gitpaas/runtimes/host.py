@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
@@ -38,6 +39,7 @@ class HostRuntime:
         self._woken, self._wake = os.pipe()
         for fd in (self._woken, self._wake):
             os.set_blocking(fd, False)
+            weakref.finalize(self, os.close, fd)
 
     def start(self, spec: InstanceSpec) -> Instance:
         with self._making.recorded(spec) as (record, lock):

@@ -54,7 +54,9 @@ class Screen:
 
     def _look(self, seconds: float) -> bool:
         """False when nobody is at the other end any more, or nothing comes."""
-        if not select.select([self._master], [], [], seconds)[0]:
+        poll = select.poll()  # select() ends at 1,024 open files
+        poll.register(self._master, select.POLLIN)
+        if not poll.poll(seconds * 1000):
             return self.process.poll() is None
         with suppress(OSError):
             if data := os.read(self._master, 65536):

@@ -273,7 +273,7 @@ class TestLimits:
         until(
             lambda: "Cannot fork" in output(instance) or "Resource" in output(instance), told=lambda: output(instance)
         )
-        assert output(instance).startswith("77\n")
+        assert "77\n" in output(instance)  # whichever of the two streams comes first
         assert "all" not in output(instance)
 
 

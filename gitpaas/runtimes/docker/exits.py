@@ -6,6 +6,7 @@ import json
 import os
 import select
 import time
+import weakref
 from collections.abc import Callable, Collection
 from contextlib import suppress
 
@@ -33,6 +34,7 @@ class Exits:
         self._woken, self._wake = os.pipe()
         for fd in (self._woken, self._wake):
             os.set_blocking(fd, False)
+            weakref.finalize(self, os.close, fd)
 
     def wait(self, timeout: float) -> bool:
         """Whether one has ended that was not told before; False after `timeout` seconds or a wake()."""
