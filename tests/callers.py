@@ -90,9 +90,10 @@ class Caller:
     stdin: bytes = b""
     tty: bool = False
     gone: threading.Event = field(default_factory=threading.Event)
+    shown: list[str] = field(default_factory=list)  # by the call under way, so far
 
     def __call__(self, *argv: str, stdin: bytes = b"") -> Answer:
-        out: list[str] = []
+        self.shown = out = []
         err: list[str] = []
         console = Console(out.append, err.append, lambda: stdin, self.gone.is_set, self.width, self.tty)
         code = commands.execute(self.platform, list(argv), self.actor, console)

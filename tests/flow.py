@@ -210,7 +210,8 @@ def meanwhile(flow: Flow, work: Callable[[Flow], object]) -> Iterator[None]:
     thread = threading.Thread(target=run)
     thread.start()
     yield
-    thread.join(30)
+    thread.join(100)
+    assert not thread.is_alive()
     assert not raised, raised
 
 
@@ -229,7 +230,7 @@ def opened(config: Config) -> Iterator[Flow]:
 @contextmanager
 def fresh(config: Config, **settings: Any) -> Iterator[Flow]:
     """With an app `hello` that nothing was pushed to. All that runs is stopped at the end."""
-    quick = {"stop_grace": 1, "drain_timeout": 3, "start_timeout": 10} | settings
+    quick = {"stop_grace": 1, "drain_timeout": 3, "start_timeout": 60} | settings
     environ = dict(config.environ) | {f"GITPAAS_{name.upper()}": str(value) for name, value in quick.items()}
     with opened(replace(config, environ=environ, **quick)) as flow:
         apps.create(flow.platform, "hello", ALICE)

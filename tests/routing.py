@@ -35,7 +35,7 @@ class Routing:
         return self.config.bind, self.config.http_port
 
     def connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection(*self.address, timeout=30)
+        return http.client.HTTPConnection(*self.address, timeout=60)
 
     def get(self, host: str, path: str = "/", method: str = "GET", **headers: str) -> Answer:
         return self.ask(host, path, method, headers={name.replace("_", "-"): value for name, value in headers.items()})
@@ -58,7 +58,7 @@ class Routing:
 
     def raw(self, text: bytes) -> bytes:
         """Bytes as they are, and the first bytes that come back."""
-        with socket.create_connection(self.address, timeout=5) as connection:
+        with socket.create_connection(self.address, timeout=60) as connection:
             connection.sendall(text)
             return connection.recv(65536)
 

@@ -21,6 +21,7 @@ class App(ThreadingHTTPServer):
         self.version = version
         self.hits = 0
         self.left = threading.Event()  # a reader of /sse went away
+        self.go = threading.Event()  # /two_events may send the second one
 
     @property
     def address(self) -> str:
@@ -88,6 +89,16 @@ class _Handler(BaseHTTPRequestHandler):
         left, block = int(size), bytes(65536)
         while left:
             left -= self.wfile.write(block[:left])
+
+    def _two_events(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(b"data: 0\n\n")
+        self.wfile.flush()
+        if self.server.go.wait(100):
+            self.wfile.write(b"data: 1\n\n")
 
     def _sse(self, count: str = "1000000", pause: str = "0.1") -> None:
         self.send_response(200)

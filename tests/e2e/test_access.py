@@ -70,7 +70,7 @@ def test_a_command_that_a_removed_key_runs_ends(world: World) -> None:
 
     assert world.ssh("access:remove", app.name, "dave").code == 0
 
-    ended = running.end(30)
+    ended = running.end()
     assert ended.code == 3
     assert "What you may do here has become less." in ended.output
     wait_until(lambda: not world.ssh_json("ps", app.name)["one_offs"], "the command to end")
@@ -85,7 +85,7 @@ def test_logs_that_a_removed_key_follows_end(world: World) -> None:
 
     assert world.ssh("keys:remove", "leaver").code == 0
 
-    assert following.end(20).code == 3
+    assert following.end().code == 3
     assert "Your key has been removed from this server." in following.output
 
 

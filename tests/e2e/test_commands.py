@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import time
 
 import pytest
 
@@ -244,8 +243,8 @@ def test_the_same_command_in_the_shell(world: World, app: AppRepo) -> None:
     )
 
 
-def test_commands_answer_within_a_moment_of_the_login(world: World, app: AppRepo) -> None:
-    """On a connection that is logged in already, so that only the command is measured."""
+def test_commands_run_in_the_server_and_start_no_program(world: World, app: AppRepo) -> None:
+    """On a connection that is logged in already. A Python of their own would take half a second of its CPU."""
     control = world.user / "control"
     options = ["-F", str(world.ssh_config), "-o", f"ControlPath={control}"]
     master = subprocess.Popen(["ssh", *options, "-MN", "paas"], env=world.env, stdin=subprocess.DEVNULL)
@@ -253,14 +252,14 @@ def test_commands_answer_within_a_moment_of_the_login(world: World, app: AppRepo
         wait_until(control.exists, "the shared connection")
         took = []
         for _ in range(5):
-            began = time.monotonic()
+            before = world.childrens_ticks()
             assert run(["ssh", *options, "paas", "apps:info", app.name], env=world.env).code == 0
-            took.append(time.monotonic() - began)
+            took.append(world.childrens_ticks() - before)
     finally:
         master.terminate()
         master.wait()
 
-    assert min(took) < 0.1, took
+    assert min(took) == 0, took
 
 
 def _running(app: AppRepo) -> list[str]:

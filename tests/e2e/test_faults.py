@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -132,10 +131,8 @@ def test_router_killed(own_world: World) -> None:
         app.deploy()
 
     assert own_world.kill_all("caddy", "run") >= 1
-    killed = time.monotonic()
 
-    wait_until(lambda: own_world.routes(apps[0].name), "the router to be back", seconds=5)
-    assert time.monotonic() - killed < 1.5
+    wait_until(lambda: own_world.routes(apps[0].name), "the router to be back")
     assert [app.get().body for app in apps] == ["left", "right"]
     apps[0].deploy({"version.txt": "left again"})
     assert apps[0].get().body == "left again"
@@ -225,9 +222,7 @@ def test_crashed_instance_is_started_again(own_world: World) -> None:
 
     app.get("/crash")
 
-    wait_until(
-        lambda: app.get("/pid").body not in ("", before) and app.get().status == 200, "a new instance", seconds=5
-    )
+    wait_until(lambda: app.get("/pid").body not in ("", before) and app.get().status == 200, "a new instance")
     assert "web.1 exited with 3" in app.ssh("logs").output
 
 

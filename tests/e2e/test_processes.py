@@ -114,7 +114,7 @@ def at_a_terminal(world: World, key: str, *argv: str) -> str:
         shown = read_until(ours, b"web.1")
         os.write(ours, key.encode())
         shown += read_until(ours, b"\x1b[?1049l")
-        assert program.wait(timeout=20) == 0
+        assert program.wait(timeout=60) == 0
     finally:
         program.kill()
         program.wait()
@@ -123,7 +123,7 @@ def at_a_terminal(world: World, key: str, *argv: str) -> str:
 
 
 def read_until(terminal: int, wanted: bytes) -> bytes:
-    shown, deadline = b"", time.monotonic() + 30
+    shown, deadline = b"", time.monotonic() + 60
     while wanted not in shown:
         assert time.monotonic() < deadline, shown
         shown += os.read(terminal, 4096)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from gates import Gate, gate
 
 from .programs import wait_until
 from .world import AppRepo, World, site
@@ -163,24 +164,30 @@ def test_atomic_push_moves_all_refs_or_none(world: World) -> None:
 
 
 def test_interrupt_detaches_and_the_deploy_finishes(world: World) -> None:
-    app = world.new_app(_slow("finished alone", seconds=3))
-    pushing = app.begin_push()
-    pushing.wait_for("releasing slowly")
+    with gate() as held:
+        app = world.new_app(_held("finished alone", held))
+        pushing = app.begin_push()
+        pushing.wait_for("releasing slowly")
 
-    pushing.interrupt()
+        pushing.interrupt()
+        held.open()
 
-    assert pushing.process.returncode != 0
-    app.wait_for("finished alone")
-    wait_until(lambda: app.remote_main() == app.git("rev-parse", "HEAD"), "the branch to move")
+        assert pushing.process.returncode != 0
+        app.wait_for("finished alone")
+        wait_until(lambda: app.remote_main() == app.git("rev-parse", "HEAD"), "the branch to move")
 
 
 def test_same_commit_again_attaches_to_the_running_build(world: World) -> None:
-    app = world.new_app(_slow("once", seconds=4))
-    first = app.begin_push()
-    first.wait_for("releasing slowly")
-    first.interrupt()
+    with gate() as held:
+        app = world.new_app(_held("once", held))
+        first = app.begin_push()
+        first.wait_for("releasing slowly")
+        first.interrupt()
 
-    second = app.push()
+        following = app.begin_push()
+        following.wait_for("releasing slowly")
+        held.open()
+        second = following.end()
 
     assert second.code == 0, second.output
     assert "releasing slowly" in second.output
@@ -190,19 +197,21 @@ def test_same_commit_again_attaches_to_the_running_build(world: World) -> None:
 
 
 def test_newer_push_supersedes_the_one_that_waits(world: World) -> None:
-    app = world.new_app(_slow("first", seconds=4))
-    first = app.begin_push()
-    first.wait_for("releasing slowly")
-    app.commit({"version.txt": "second"})
-    second = app.begin_push()
-    second.wait_for("remote: ")
-    wait_until(lambda: len(app.builds()) == 2, "the second push to take its ticket")
-    app.commit({"version.txt": "third"})
+    with gate() as held:
+        app = world.new_app(_held("first", held))
+        first = app.begin_push()
+        first.wait_for("releasing slowly")
+        app.commit({"version.txt": "second"})
+        second = app.begin_push()
+        wait_until(lambda: len(app.builds()) == 2, "the second push to take its ticket")
+        app.commit({"version.txt": "third"})
 
-    third = app.push()
+        newest = app.begin_push()
+        overtaken = second.end()
+        held.open()
+        third = newest.end()
+        assert first.end().code == 0, first.output
 
-    assert first.end().code == 0, first.output
-    overtaken = second.end()
     assert overtaken.code == 1
     assert "(superseded by a newer push)" in overtaken.output
     assert third.code == 0, third.output
@@ -212,14 +221,16 @@ def test_newer_push_supersedes_the_one_that_waits(world: World) -> None:
 
 
 def test_two_apps_build_at_the_same_time(world: World) -> None:
-    left, right = (world.new_app(_slow(text, seconds=3)) for text in ("left", "right"))
-    pushes = [app.begin_push() for app in (left, right)]
+    with gate() as held:
+        left, right = (world.new_app(_held(text, held)) for text in ("left", "right"))
+        pushes = [app.begin_push() for app in (left, right)]
 
-    for push in pushes:
-        push.wait_for("releasing slowly")
+        for push in pushes:
+            push.wait_for("releasing slowly")
 
-    assert all(push.process.poll() is None for push in pushes)
-    assert [push.end().code for push in pushes] == [0, 0]
+        assert all(push.process.poll() is None for push in pushes)
+        held.open()
+        assert [push.end().code for push in pushes] == [0, 0]
     assert (left.get().body, right.get().body) == ("left", "right")
 
 
@@ -234,7 +245,7 @@ def test_clone_gives_back_what_was_pushed(world: World) -> None:
     assert (copy.path / "again" / "version.txt").read_text() == "version 2"
 
 
-def _slow(text: str, seconds: int) -> dict[str, str]:
-    """A site whose release phase takes its time, so that its deploy can be caught half-way."""
-    release = f"release: echo releasing slowly; sleep {seconds}\n"
+def _held(text: str, gate: Gate) -> dict[str, str]:
+    """A site whose release phase waits at the gate, so that its deploy can be caught half-way."""
+    release = f"release: echo releasing slowly; {gate.command}\n"
     return site(text) | {"Procfile": f"{release}web: exec python3 server.py\n"}

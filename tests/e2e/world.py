@@ -126,6 +126,12 @@ class World:
         assert self.process
         return len(list(Path(f"/proc/{self.process.pid}/task").iterdir()))
 
+    def childrens_ticks(self) -> int:
+        """CPU time of all programs that the server has started and waited for."""
+        assert self.process
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[13]) + int(fields[14])
+
     # The user's side
 
     def gitpaas(self, *args: str) -> Result:
@@ -199,7 +205,7 @@ class World:
             "HTTP_PORT": self.http_port,
             "APP_PORTS": f"{20000 + slot * 100}-{20099 + slot * 100}",
             "APP_UID_BASE": 100_000 + slot * 1000,
-            "START_TIMEOUT": 20,
+            "START_TIMEOUT": 60,
             "DRAIN_TIMEOUT": 5,
             "STOP_GRACE": 2,
             "RUNTIME": "host",

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -211,8 +210,8 @@ def test_a_registry_that_is_away_is_tried_again_and_then_ours(yard: Yard, monkey
 
 
 def test_a_build_that_takes_too_long_ends_with_its_steps(yard: Yard) -> None:
-    with pytest.raises(BuildFailed, match="longer than 3 seconds") as failed:
-        yard.build(BASE + "RUN echo begun; sleep 4711.1\n", app="slow", timeout=3)
+    with pytest.raises(BuildFailed, match="longer than 20 seconds") as failed:
+        yard.build(BASE + "RUN echo begun; sleep 4711.1\n", app="slow", timeout=20)
     assert failed.value.step == "[2/2] RUN echo begun; sleep 4711.1"
     assert failed.value.tail == ("begun",)
     eventually(lambda: not processes("4711.1"))
@@ -227,7 +226,7 @@ def test_a_hook_that_is_killed_takes_its_build_along(yard: Yard, tmp_path: Path)
     )
     hook = subprocess.Popen([sys.executable, "-c", script, str(request.tree)], env=yard.config.environ)
     try:
-        eventually(lambda: processes("4711.2"), 30)
+        eventually(lambda: processes("4711.2"))
     finally:
         hook.send_signal(signal.SIGKILL)
         hook.wait()
@@ -244,7 +243,7 @@ def test_a_daemon_killed_in_the_middle_is_started_again_and_the_build_too(
     killed: list[int] = []
 
     def kill() -> None:
-        eventually(lambda: processes("4.711"), 30)
+        eventually(lambda: processes("4.711"))
         killed.append(yard.buildkit.pid() or 0)
         os.kill(killed[0], signal.SIGKILL)
 
@@ -267,9 +266,8 @@ def test_builds_at_the_same_time_share_the_daemon_and_nothing_else(yard: Yard) -
         return yard.build(text, {"x": f"app {number}"}, app=f"together-{number}").run()
 
     with ThreadPoolExecutor(4) as pool:
-        began, found = time.monotonic(), list(pool.map(build, range(4)))
+        found = list(pool.map(build, range(4)))
     assert found == [f"app {number}" for number in range(4)]
-    assert time.monotonic() - began < 60
 
 
 def test_the_cache_is_told_and_emptied(yard: Yard) -> None:

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from instances import until
 from ports import free_port
 from routing import Routing, routing
 from upstream import App, serving
@@ -164,7 +165,7 @@ def test_a_dead_one_of_three_costs_no_request(paas: Routing) -> None:
         )
 
     assert statuses == {200: 150}
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 60
 
 
 def test_one_app_being_dead_costs_another_nothing(paas: Routing, app: App) -> None:
@@ -177,13 +178,9 @@ def test_one_app_being_dead_costs_another_nothing(paas: Routing, app: App) -> No
 
 def test_idle_instances_count_no_connection_after_a_moment(paas: Routing, app: App) -> None:
     paas.router.point("idle.localhost", [app.address])
-    paas.get("idle.localhost")
-    assert paas.router.connections(app.address) == 1
+    until(lambda: paas.get("idle.localhost") and paas.router.connections(app.address) == 1)
 
-    deadline = time.monotonic() + 5
-    while paas.router.connections(app.address) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert paas.router.connections(app.address) == 0
+    until(lambda: paas.router.connections(app.address) == 0)
 
 
 def test_caddy_writes_nothing_but_its_own_files(paas: Routing) -> None:

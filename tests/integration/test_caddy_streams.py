@@ -24,7 +24,7 @@ def paas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Routing]:
         yield running
 
 
-def until(condition: object, seconds: float = 5) -> bool:
+def until(condition: object, seconds: float = 60) -> bool:
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:  # type: ignore[operator]
         time.sleep(0.02)
@@ -35,6 +35,7 @@ def test_a_slow_request_a_stream_and_a_keep_alive_survive_a_switch(paas: Routing
     with serving("1") as old, serving("2") as new, ThreadPoolExecutor() as pool:
         paas.router.point("open.localhost", [old.address])
         slow = pool.submit(paas.get, "open.localhost", "/slow?seconds=3")
+        assert until(lambda: old.hits == 1)
         stream = paas.connect()
         stream.request("GET", "/sse", headers={"Host": "open.localhost"})
         events = stream.getresponse()
@@ -58,7 +59,7 @@ def test_a_slow_request_a_stream_and_a_keep_alive_survive_a_switch(paas: Routing
         stream.close()
         events.close()
         kept.close()
-        assert old.left.wait(5)  # a reader that leaves is told to the app
+        assert old.left.wait(60)  # a reader that leaves is told to the app
         assert until(lambda: paas.router.connections(old.address) == 0)
 
 
@@ -78,15 +79,15 @@ def test_a_websocket_survives_a_switch_and_new_ones_reach_the_new_instance(paas:
         paas.router.point("ws.localhost", addresses[:1])
         with open_websocket(paas, "ws.localhost") as first:
             first.send("hello")
-            assert first.recv(5) == "1 hello"
+            assert first.recv(60) == "1 hello"
 
             paas.router.point("ws.localhost", addresses[1:])
             with open_websocket(paas, "ws.localhost") as second:
                 second.send("hello")
-                assert second.recv(5) == "2 hello"
+                assert second.recv(60) == "2 hello"
             time.sleep(2.5)  # longer than an idle connection to an instance is kept
             first.send("still here")
-            assert first.recv(5) == "1 still here"
+            assert first.recv(60) == "1 still here"
             assert paas.router.connections(addresses[0]) == 1
         assert until(lambda: paas.router.connections(addresses[0]) == 0)
         for server, thread in zip((old, new), threads, strict=True):
@@ -98,14 +99,12 @@ def test_events_arrive_one_by_one(paas: Routing) -> None:
     with serving() as app:
         paas.router.point("sse.localhost", [app.address])
         connection = paas.connect()
-        began = time.monotonic()
-        connection.request("GET", "/sse?count=3&pause=0.5", headers={"Host": "sse.localhost"})
+        connection.request("GET", "/two_events", headers={"Host": "sse.localhost"})
         response = connection.getresponse()
-        arrivals = [time.monotonic() - began for line in response if line.startswith(b"data")]
+        assert response.readline() == b"data: 0\n"
+        app.go.set()  # the second one is sent only because the first one is here
+        assert response.read() == b"\ndata: 1\n\n"
         connection.close()
-
-    assert arrivals[0] < 0.4
-    assert arrivals[2] - arrivals[0] > 0.8
 
 
 @pytest.mark.parametrize("chunked", [False, True])

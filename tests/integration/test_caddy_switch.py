@@ -18,7 +18,7 @@ def test_twenty_switches_under_load_lose_no_request(tmp_path: Path) -> None:
 
     assert report.failed == 0, report
     assert report.stale == 0, report
-    assert report.ok > 400, report
+    assert report.ok > 50, report
 
 
 def test_switches_back_to_back_lose_no_request(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_a_host_is_never_unknown_between_a_page_and_its_addresses(tmp_path: Path
                 paas.router.point("demo.localhost", [app.address])
 
     assert {failure.split(": ")[1] for failure in load.report().failures} <= expected
-    assert load.report().ok > 50
+    assert load.report().ok > 10
 
 
 def switch_under_load(paas: Routing, *, switches: int, pause: float) -> object:

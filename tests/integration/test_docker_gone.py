@@ -80,33 +80,35 @@ class TestSilence:
         assert there.runtime.survey() == Survey((instance,))
 
     def test_one_that_hangs_is_not_waited_for_long(self, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(stream, "_PATIENCE", 1)
         with door(config.home.parent / "hung.sock") as gate:
             runtime = DockerRuntime(replace(config, docker_host=gate.address))
             assert runtime.running() == []
+            monkeypatch.setattr(stream, "_PATIENCE", 1)
             gate.hang()
             began = time.monotonic()
             with pytest.raises(EngineFailed, match="does not answer"):
                 runtime.running()
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 30
 
     def test_what_ended_meanwhile_is_told_afterwards(self, there: Docker, gate: Door) -> None:
-        there.start("sleep 2; exit 5")
+        instance = there.start("sleep 600")
         assert not there.runtime.wait_for_exit(0.1)
         gate.close()
-        assert not there.runtime.wait_for_exit(2.5)
+        assert engine.call("POST", f"/containers/gitpaas-{instance.id}/kill")[0] == 204
+        assert not there.runtime.wait_for_exit(0.5)
         timer = threading.Timer(0.5, gate.open)
         timer.start()
         began = time.monotonic()
-        assert there.runtime.wait_for_exit(10)
-        assert time.monotonic() - began < 4
+        assert there.runtime.wait_for_exit(100)
+        assert time.monotonic() - began < 60
+        timer.join()
 
     def test_a_wait_can_be_ended_all_the_same(self, there: Docker, gate: Door) -> None:
         gate.close()
         threading.Timer(0.2, there.runtime.wake).start()
         began = time.monotonic()
-        assert not there.runtime.wait_for_exit(10)
-        assert time.monotonic() - began < 2
+        assert not there.runtime.wait_for_exit(100)
+        assert time.monotonic() - began < 60
 
     def test_output_goes_on_where_it_was(self, there: Docker, gate: Door) -> None:
         instance = there.start("i=0; while [ $i -lt 300 ]; do i=$((i+1)); echo line $i; sleep 0.01; done; sleep 60")

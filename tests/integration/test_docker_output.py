@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -54,11 +55,13 @@ def test_what_was_written_while_no_server_ran_arrives_later(there: Docker) -> No
 
 def test_its_time_is_when_it_was_written(there: Docker) -> None:
     instance = there.start("echo now; sleep 60")
+    until(lambda: there.runtime.output(instance, 1) == ("now",))
+    written = time.time()
     time.sleep(2)
     with there.again().attend():
         output(instance, "now")
     assert instance.log is not None
-    assert abs(instance.log.stat().st_mtime - instance.started_at) < 1.5
+    assert instance.started_at - 1 <= instance.log.stat().st_mtime <= written
 
 
 def test_a_server_that_ends_and_comes_back_goes_on_where_it_was(there: Docker) -> None:
@@ -107,7 +110,7 @@ def test_bytes_that_were_written_without_a_mark_are_passed_over(there: Docker) -
         until(lambda: len(lines(instance)) == 50)
     mark = copies.folder(there.config) / instance.id
     marked = mark.read_bytes()
-    execute(there.engine, f"gitpaas-{instance.id}", ["touch", "/tmp/go"], timeout=10)
+    execute(there.engine, f"gitpaas-{instance.id}", ["touch", "/tmp/go"], timeout=60)
     with there.again().attend():
         until(lambda: len(lines(instance)) == 100)
     mark.write_bytes(marked)
@@ -136,6 +139,7 @@ def test_what_a_crashed_one_said_last_is_copied_before_it_is_removed(there: Dock
     # Half a line reaches the engine's own log a moment after the end, on a busy machine.
     until(lambda: b"half" in there.engine.api.logs(f"gitpaas-{instance.id}"))
     assert lines(instance) == []
+    until(lambda: there.runtime.output(instance, 2) == ("out of luck", "half"))  # the engine may take a moment
     there.runtime.stop(instance, grace=0)
     assert lines(instance) == ["out of luck", "half"]
 
@@ -144,7 +148,7 @@ def test_while_a_server_copies_another_process_may_stop(there: Docker) -> None:
     with there.again().attend():
         instance = there.start("trap 'echo bye; exit' TERM; echo up; while :; do sleep 0.05; done")
         output(instance, "up")
-        there.runtime.stop(instance, grace=5)
+        there.runtime.stop(instance, grace=60)
         assert lines(instance) == ["up", "bye"]
         time.sleep(0.5)
     assert there.traces() == []
@@ -155,7 +159,10 @@ def test_more_than_the_engine_keeps_is_copied_as_far_as_it_is_there(there: Docke
     code = "import sys\nfor i in range(500_000): sys.stdout.write(f'line {i} of a flood that nobody reads\\n')"
     with there.again().attend():
         instance = there.start(f"{there.python(code)[5:]}; echo last; sleep 60")
-        output(instance, "last\n", timeout=90)
+        output(instance, "last\n", timeout=200)
+    assert [
+        line for line in lines(instance) if not re.fullmatch(r"line \d+ of a flood that nobody reads|last", line)
+    ] == []
     numbers = [int(line.split()[1]) for line in lines(instance)[:-1]]
     assert numbers == sorted(set(numbers))
     assert len(numbers) > 1000

@@ -50,7 +50,7 @@ flow.push({commit!r})
 
 def pushed_and_killed(flow: Flow, commit: str, step: str, when: str) -> None:
     dying = flow.process(DIE.format(step=step, when=when, signal="SIGKILL", commit=commit))
-    dying.communicate(timeout=30)
+    dying.communicate(timeout=100)
     assert dying.returncode == -signal.SIGKILL
 
 
@@ -151,7 +151,7 @@ def test_killed_change_of_config_is_no_release_for_ever_pending(flow: Flow, step
     change = "gitpaas.deploy.set_config(flow.platform, flow.app, dict(A='1'), flows.ALICE, flow.out)"
     code = DIE.replace("flow.push({commit!r})", change)
     dying = flow.process(code.format(step=step, when="after", signal="SIGKILL"))
-    dying.communicate(timeout=30)
+    dying.communicate(timeout=100)
     assert dying.returncode == -signal.SIGKILL
 
     flow.reconcile(lambda: flow.labels() == ["web.1 v1"])
@@ -197,7 +197,7 @@ def test_terminated(flow: Flow, step: str, when: str) -> None:
     heeding = "from gitpaas.commands.receive import heed\nheed()\n"
     told = DIE.replace("flow.push({commit!r})", "print(flow.push({commit!r}), flow.lines.text)")
     ended = flow.process((heeding + told).format(step=step, when=when, signal="SIGTERM", commit=fresh))
-    said, _ = ended.communicate(timeout=30)
+    said, _ = ended.communicate(timeout=100)
 
     if when == "after":
         assert said.startswith("0 ")

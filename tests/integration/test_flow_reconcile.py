@@ -174,19 +174,17 @@ def test_what_cannot_be_started_is_told_once_and_not_tried_every_second(
 ) -> None:
     flow.deploy()
     flow.platform.runtime.stop(flow.running()[0], grace=0)
-    tries = []
+    tries: list[float] = []
 
     def refuse(spec: object) -> None:
-        tries.append(spec)
+        tries.append(time.monotonic())
         raise RuntimeFailed("no space left on device")
 
     with monkeypatch.context() as full:
         full.setattr(flow.platform.runtime, "start", refuse)
-        began = time.monotonic()
-        while time.monotonic() - began < 2:
-            flow.reconcile()
-            time.sleep(0.05)
-        assert 2 <= len(tries) <= 3
+        until(lambda: flow.reconcile() or len(tries) == 3)
+        assert tries[1] - tries[0] >= 1
+        assert tries[2] - tries[1] >= 2
         assert flow.told == events(flow) == ["web.1 cannot be started: no space left on device"]
     flow.reconcile(lambda: flow.routed_releases() == {1})
 
@@ -266,7 +264,7 @@ def test_surplus_instance_keeps_its_open_connection_until_the_drain_is_over(flow
         flow.deploy()
         began = time.monotonic()
         flow.reconcile(lambda: flow.labels() == ["web.1 v2"])
-        assert 2.5 < time.monotonic() - began < 6
+        assert time.monotonic() - began > 2.5
 
 
 def test_surplus_instance_that_was_wanted_again_has_a_full_drain_the_next_time(flow: Flow) -> None:

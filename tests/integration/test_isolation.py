@@ -214,7 +214,7 @@ def test_a_writable_sandbox_builds_in_place(there: Host) -> None:
     tree = there.slug("tree")
     os.chown(tree, UID, UID)
     argv = linux.confine(["/bin/sh", "-c", "echo $WHAT >made; id -u"], linux.Sandbox(UID, tree, writable=True))
-    done = shell.run(argv, env=linux.carry({"WHAT": "slug"}), timeout=10)
+    done = shell.run(argv, env=linux.carry({"WHAT": "slug"}), timeout=60)
     assert (done.code, done.tail) == (0, (str(UID),))
     assert (tree / "made").read_text() == "slug\n"
     assert (tree / "made").stat().st_uid == UID
@@ -222,7 +222,7 @@ def test_a_writable_sandbox_builds_in_place(there: Host) -> None:
 
 def test_an_environment_that_was_not_carried_is_refused(there: Host) -> None:
     argv = linux.confine(["/bin/true"], linux.Sandbox(UID, there.slug()))
-    done = shell.run(argv, env={"LD_DEBUG": ""}, timeout=10)
+    done = shell.run(argv, env={"LD_DEBUG": ""}, timeout=60)
     assert (done.code, done.tail) == (
         125,
         ("cannot start: the environment must go through linux.carry(), and LD_DEBUG did not",),
@@ -232,7 +232,7 @@ def test_an_environment_that_was_not_carried_is_refused(there: Host) -> None:
 def test_an_app_cannot_pass_for_another_by_listening_on_its_port_first(there: Host) -> None:
     thief = there.start(python(SERVE), listens=True, uid=OTHER)
     output(thief, "up")
-    check, address = HealthCheck(path="/", timeout=0.3), str(thief.address)
+    check, address = HealthCheck(path="/", timeout=5), str(thief.address)
 
     assert health.answers(Reach(address), check, owner=OTHER)
     assert not health.answers(Reach(address), check, owner=UID)
@@ -249,15 +249,15 @@ def test_a_fork_bomb_stops_at_its_limit_and_can_be_stopped(there: Host) -> None:
     needs_cgroups()
     code = (
         "import os, time\nn = 0\nwhile True:\n"
-        " try: pid = os.fork()\n except OSError: print('limit', n); time.sleep(60)\n"
-        " if pid == 0: time.sleep(60)\n n += 1\n"
+        " try: pid = os.fork()\n except OSError: print('limit', n); time.sleep(600)\n"
+        " if pid == 0: time.sleep(600)\n n += 1\n"
         " if n > 500: print('no limit'); break"
     )
     instance = there.start(python(code), limits=Limits(256 * MEGABYTE, 30, 1024))
     assert "limit 29" in output(instance, "\n")
     start = time.monotonic()
     there.runtime.stop(instance, grace=0)
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 100
     assert not [p for p in linux.processes.marked(f"GITPAAS_INSTANCE={instance.id}") if p.is_alive()]
 
 

@@ -71,7 +71,7 @@ class Deploys:
         thread = threading.Thread(target=self._run, args=(queued, app, commit, moves, actor))
         thread.start()
         self.threads.append(thread)
-        assert queued.wait(5)
+        assert queued.wait(60)
 
     def _run(self, queued: threading.Event, app: App, commit: str, moves: list[Move], actor: Actor) -> None:
         with self.opened.store.session(), queue.ticket(self.opened, app, commit, moves, actor) as build:
@@ -80,7 +80,7 @@ class Deploys:
                 with queue.turn(self.opened, build, Output()):
                     self.order.append(commit)
                     queue.advance(build, "building")
-                    self.may_end.wait(10)
+                    self.may_end.wait(60)
                 queue.finish(self.opened, build, "live")
             except Superseded:
                 self.superseded.append(commit)
@@ -89,7 +89,7 @@ class Deploys:
     def join(self) -> None:
         self.may_end.set()
         for thread in self.threads:
-            thread.join(10)
+            thread.join(60)
 
 
 def wait_until(true: Callable[[], bool], within: float = 60) -> None:

@@ -10,7 +10,6 @@ import signal
 import struct
 import subprocess
 import threading
-import time
 import zlib
 
 import pytest
@@ -126,11 +125,9 @@ def test_a_bomb_of_deltas_is_refused_within_limits(door, work):
         previous = copies * min(previous, 0xFFFFFF)
     pack = bomb(entries, offsets)
 
-    begin = time.monotonic()
     done = raw_push(door, request([f"{ZERO} {work.head()} refs/heads/bomb"], pack), timeout=100)
 
     assert len(pack) < 2000
-    assert time.monotonic() - begin < 60
     assert "The push was refused" in done.out
     assert door.leftovers() == []
     work.push("main:next").ok()
@@ -525,8 +522,8 @@ def test_the_hook_outlives_the_server(door, work):
 
 
 def test_a_silent_hook_keeps_the_connection_alive(door, work, monkeypatch):
-    monkeypatch.setattr("gitpaas.ssh.follow.SILENCE", 1.0)
-    door.apps.hook = "sleep 3"
+    monkeypatch.setattr("gitpaas.ssh.follow.SILENCE", 0.5)
+    door.apps.hook = "sleep 5"
     work.push("main:first").ok()
 
     done = raw_push(door, request([f"{ZERO} {work.head()} refs/heads/main"], pack_of(work, "main")))
@@ -535,12 +532,9 @@ def test_a_silent_hook_keeps_the_connection_alive(door, work, monkeypatch):
 
 
 def test_a_background_child_of_the_hook_does_not_hold_the_push(door, work):
-    door.apps.hook = "sleep 20 & exit 0"
+    door.apps.hook = "sleep 200 & exit 0"
 
-    begin = time.monotonic()
-    work.push("main").ok()
-
-    assert time.monotonic() - begin < 10
+    work.push("main", timeout=100).ok()
 
 
 def test_a_hook_that_cannot_run_is_said_in_words(door, work, monkeypatch):

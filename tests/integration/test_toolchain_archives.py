@@ -211,7 +211,7 @@ def test_two_who_want_it_at_once_install_it_once(config: Config, site: Site) -> 
     wait_for(lambda: site.asked)
     gate.set()
 
-    answers = [one.communicate(timeout=30)[0].decode().strip() for one in both]
+    answers = [one.communicate(timeout=100)[0].decode().strip() for one in both]
     assert answers == [str(config.toolchain / "hello-1.0/hello")] * 2
     assert site.asked == ["/hello.tgz"]
 
@@ -226,9 +226,9 @@ def test_who_waits_for_another_installation_is_told(config: Config, site: Site) 
     second.start()
     wait_for(lambda: said)
     gate.set()
-    second.join(20)
+    second.join(100)
 
-    assert first.communicate(timeout=30)[0]
+    assert first.communicate(timeout=100)[0]
     assert said == ["Tools are being installed already; waiting for that"]
 
 

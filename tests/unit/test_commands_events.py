@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
-from callers import Answer, Caller
+from callers import Caller
+from instances import until
 
 from gitpaas import commands, deploy, events
 from gitpaas.errors import Conflict
@@ -154,16 +156,19 @@ def test_what_an_app_did_is_known_when_it_is_gone(admin: Caller, reader: Caller)
 
 def test_following(operator: Caller) -> None:
     operator("apps:create", "hello")
-    answers: list[Answer] = []
-    thread = threading.Thread(target=lambda: answers.append(operator("events", "-t", "-n", "0")))
+    follower = replace(operator)
+    thread = threading.Thread(target=lambda: follower("events", "-t", "-n", "1"))
     thread.start()
-    time.sleep(0.5)
+    until(lambda: "apps:create" in "".join(follower.shown))
     operator("maintenance:on", "hello")
-    time.sleep(0.8)
-    operator.gone.set()
+    until(lambda: "maintenance:on" in "".join(follower.shown))
+    follower.gone.set()
     thread.join()
 
-    assert [line.split(" ", 1)[1] for line in answers[0].out.splitlines()] == ["operator@local maintenance:on hello ok"]
+    assert [line.split(" ", 1)[1] for line in "".join(follower.shown).splitlines()] == [
+        "operator@local apps:create hello ok",
+        "operator@local maintenance:on hello ok",
+    ]
 
 
 def test_control_characters_do_not_reach_the_terminal(operator: Caller) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from callers import Answer, Caller
+from instances import until
 
 from gitpaas import deploy, locks
 from gitpaas.logs import BuildLog
@@ -88,15 +89,18 @@ def test_following_ends_with_the_build_and_tells_how_it_ended(operator: Caller, 
     sink = log(operator, number)
     sink.write(b"one\n")
 
+    runs = threading.Event()
+
     def go_on() -> None:
         with locks.held(operator.platform.config.build_lock(number)), operator.platform.store.session():
-            time.sleep(0.3)
+            runs.set()
+            until(lambda: "one" in "".join(reader.shown))
             sink.write(b"two\n")
             Build.update(status="failed", finished_at=time.time()).where(Build.id == number).execute()
 
     build = threading.Thread(target=go_on)
     build.start()
-    time.sleep(0.05)
+    runs.wait()
     assert reader("builds:output", "hello", "-t") == Answer(1, "one\ntwo\n", "")
     build.join()
 
@@ -107,13 +111,11 @@ def test_following_ends_when_the_process_of_the_build_was_killed(operator: Calle
     assert reader("builds:output", "hello", "-t").out == "one\n"
 
 
-def test_following_ends_within_half_a_second_of_the_client_leaving(operator: Caller, reader: Caller) -> None:
+def test_following_ends_when_the_client_leaves(operator: Caller, reader: Caller) -> None:
     number = push(operator, status="building")
     with locks.held(operator.platform.config.build_lock(number)):
         threading.Timer(0.2, reader.gone.set).start()
-        begin = time.monotonic()
-        reader("builds:output", "hello", "-t")
-    assert time.monotonic() - begin < 0.7
+        assert reader("builds:output", "hello", "-t").out == ""
 
 
 def test_releases_newest_first(operator: Caller, reader: Caller) -> None:

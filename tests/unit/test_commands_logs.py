@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 from callers import Answer, Caller
+from instances import until
 
 from gitpaas.logs import Collector, platform_line
 from gitpaas.values import Survey
@@ -46,9 +46,9 @@ def test_following_shows_old_and_new_and_ends_with_the_client(operator: Caller, 
     say(operator, "old", "older than new")
 
     def go_on() -> None:
-        time.sleep(0.2)
+        until(lambda: "older than new" in "".join(reader.shown))
         say(operator, "new")
-        time.sleep(0.3)
+        until(lambda: " - new" in "".join(reader.shown))
         reader.gone.set()
 
     writer = threading.Thread(target=go_on)

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from instances import Sleeper, until
 
 from gitpaas import shell
 from gitpaas.errors import CommandFailed
@@ -13,7 +14,7 @@ from gitpaas.errors import CommandFailed
 ENV = {"PATH": os.environ["PATH"]}
 
 
-def sh(script: str, *, timeout: float = 10, **more: object) -> tuple[shell.Finished, list[str]]:
+def sh(script: str, *, timeout: float = 100, **more: object) -> tuple[shell.Finished, list[str]]:
     lines: list[str] = []
     done = shell.run(["/bin/sh", "-c", script], env=ENV, timeout=timeout, on_line=lines.append, **more)
     return done, lines
@@ -44,16 +45,25 @@ def test_a_program_that_does_not_stop_talking_is_cut_short_but_for_its_end() -> 
 
 
 def test_lines_come_while_the_program_runs() -> None:
-    seen: list[float] = []
-    start = time.monotonic()
+    sleeper = Sleeper()
     shell.run(
-        ["/bin/sh", "-c", "echo now; sleep 0.6"], env=ENV, timeout=5, on_line=lambda _: seen.append(time.monotonic())
+        ["/bin/sh", "-c", f"echo now; {{ {sleeper}; }} 2>/dev/null"],
+        env=ENV,
+        timeout=100,
+        on_line=lambda _: sleeper.end(),
     )
-    assert seen[0] - start < 0.4
 
 
 def test_a_partial_line_is_shown_after_a_moment_and_its_rest_follows() -> None:
-    _, lines = sh("printf 'Continue? '; sleep 0.5; echo yes")
+    sleeper, lines = Sleeper(), list[str]()
+
+    def hear(line: str) -> None:
+        lines.append(line)
+        if line == "Continue? ":
+            sleeper.end()
+
+    script = f"printf 'Continue? '; {{ {sleeper}; }} 2>/dev/null; echo yes"
+    shell.run(["/bin/sh", "-c", script], env=ENV, timeout=100, on_line=hear)
     assert lines == ["Continue? ", "yes"]
 
 
@@ -91,22 +101,18 @@ def test_a_missing_program_is_code_127() -> None:
 def test_too_slow_kills_the_whole_group() -> None:
     lines: list[str] = []
     start = time.monotonic()
-    with pytest.raises(CommandFailed, match=r"longer than 0\.5 seconds") as caught:
-        shell.run(["/bin/sh", "-c", "sleep 60 & echo $!; wait"], env=ENV, timeout=0.5, on_line=lines.append)
-    assert time.monotonic() - start < 3
+    with pytest.raises(CommandFailed, match=r"longer than 3 seconds") as caught:
+        shell.run(["/bin/sh", "-c", "sleep 600 & echo $!; wait"], env=ENV, timeout=3, on_line=lines.append)
+    assert time.monotonic() - start < 100
     assert caught.value.code == 124
     assert caught.value.tail == tuple(lines)
-    time.sleep(0.1)
-    assert not is_alive(int(lines[0]))
+    until(lambda: not is_alive(int(lines[0])))
 
 
 def test_a_child_left_in_the_background_is_not_waited_for_and_does_not_stay() -> None:
-    start = time.monotonic()
-    done, lines = sh("sleep 60 & echo $!; exit 4")
+    done, lines = sh("sleep 600 & echo $!; exit 4")
     assert done.code == 4
-    assert time.monotonic() - start < 3
-    time.sleep(0.1)
-    assert not is_alive(int(lines[0]))
+    until(lambda: not is_alive(int(lines[0])))
 
 
 def test_a_reader_that_raises_leaves_nothing_running() -> None:
@@ -117,7 +123,7 @@ def test_a_reader_that_raises_leaves_nothing_running() -> None:
         raise RuntimeError("enough")
 
     with pytest.raises(RuntimeError, match="enough"):
-        shell.run(["/bin/sh", "-c", "echo $$; exec sleep 60"], env=ENV, timeout=10, on_line=refuse)
+        shell.run(["/bin/sh", "-c", "echo $$; exec sleep 60"], env=ENV, timeout=100, on_line=refuse)
     assert not is_alive(seen[0])
 
 
@@ -137,7 +143,7 @@ def test_the_environment_is_only_what_was_given(tmp_path: Path) -> None:
         [sys.executable, "-I", "-c", "import os; print(os.environ.get('HOME'), os.getcwd())"],
         env={"A": "b"},
         cwd=tmp_path,
-        timeout=10,
+        timeout=100,
         on_line=lines.append,
     )
     assert lines == [f"None {tmp_path}"]
