@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from gitpaas import apps, configvars, holding, phases, queue, releases, retention, reuse, rollout
+from gitpaas import apps, configvars, holding, phases, queue, releases, repository, retention, reuse, rollout
 from gitpaas.errors import BuildFailed, GitpaasError, NotFound, NotKept, UsageError
 from gitpaas.output import Laps, Output
 from gitpaas.platform import Platform
@@ -147,15 +147,18 @@ def go_live(platform: Platform, app: App, release: Release, out: Output) -> Rele
 
 
 def live_notice(platform: Platform, name: str) -> str | None:
-    """What a push with nothing to push is told: what is live, and how to build it again."""
-    app = App.get_or_none(App.name == name)
+    """What a push with nothing to push is told: what is live, and how to build it again or to go on."""
+    app: App | None = App.get_or_none(App.name == name)
     release = releases.live(app) if app else None
-    if release is None:
+    if app is None or release is None:
         return None
-    return (
-        f"{name} v{release.number} ({release.commit[:7]}) is live at {platform.config.url(name)}\n"
-        f"To build it again: ssh paas ps:rebuild {name}"
-    )
+    where = f"{name} v{release.number} ({release.commit[:7]}) is live at {platform.config.url(name)}"
+    tip = repository.read_ref(platform.config.repository(name), f"refs/heads/{app.deploy_branch}")
+    pushed = releases.of_commit(app, tip) if tip and tip != release.commit else None
+    if pushed is None:
+        return f"{where}\nTo build it again: ssh paas ps:rebuild {name}"
+    number = f"v{pushed.number}"
+    return f"{where}\nWhat you have pushed was {number}. To have that live: ssh paas rollback {name} {number}"
 
 
 def _change_in_words(changes: Mapping[str, str | None], replace: bool) -> str:

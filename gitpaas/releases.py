@@ -120,6 +120,13 @@ def find(app: App, number: int) -> Release:
     return release
 
 
+def of_commit(app: App, commit: str) -> Release | None:
+    """The latest that was live of that commit."""
+    query = Release.select().where(Release.app == app, Release.status == "live", Release.commit == commit)
+    release: Release | None = query.order_by(Release.number.desc()).first()
+    return release
+
+
 def is_first(app: App, release: Release) -> bool:
     """Whether nothing of the app was live before it."""
     earlier = Release.select().where(Release.app == app, Release.status == "live", Release.number < release.number)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 
@@ -36,8 +36,7 @@ def listing(call: Call, app: str, style: str) -> None:
     shown = _look(call, found, seen)
     if style == "json":
         return call.say_json(instances.describe(shown) | {"one_offs": run.describe_all(call, found)})
-    wanted = " ".join(f"{process}={quantity}" for process, quantity in shown.formation.items())
-    call.say(f"{found.name}{' (stopped)' if found.stopped else ''}: {wanted or 'no release yet'}")
+    call.say(f"{found.name}{' (stopped)' if found.stopped else ''}: {_counted(shown.formation)}")
     loops = crash_loops([one for one in shown.instances if one.release == found.release], time.time())
     for text in (
         UNSEEN if seen.unseen else "",
@@ -66,16 +65,19 @@ def restart(call: Call, app: str, name: str | None) -> None:
 
 @command("ps:scale", role="deploy", changes=True)
 @app_argument
-@click.argument("quantities", metavar="PROCESS=COUNT...", nargs=-1, required=True)
+@click.argument("quantities", metavar="PROCESS=COUNT...", nargs=-1)
 def scale(call: Call, app: str, quantities: Sequence[str]) -> None:
-    """Say how many instances of each process type run: web=2 worker=1."""
-    from gitpaas import deploy
+    """Say how many instances of each process type run: web=2 worker=1. Without values, print what was said."""
+    from gitpaas import deploy, releases
 
     if "=" in app:
         raise UsageError("Which app?", f"{call.program} ps:scale APP web=2")
     wanted = dict(map(_quantity, quantities))
+    call.only_looks = not wanted
+    if not wanted:
+        return call.say(_counted(releases.formation(call.platform, call.app(app))))
     call.note(" ".join(quantities))
-    deploy.scale(call.platform, call.app(app), wanted, call.actor, call.progress())
+    return deploy.scale(call.platform, call.app(app), wanted, call.actor, call.progress())
 
 
 @command("ps:stop", role="deploy", changes=True)
@@ -123,6 +125,10 @@ def _noted(call: Call, name: str | None) -> str | None:
         instance_name(name)
         call.note(name)
     return name
+
+
+def _counted(formation: Mapping[str, int]) -> str:
+    return " ".join(f"{process}={quantity}" for process, quantity in formation.items()) or "no release yet"
 
 
 def _quantity(text: str) -> tuple[str, int]:

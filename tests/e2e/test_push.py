@@ -113,6 +113,21 @@ def test_up_to_date_push_says_what_is_live(world: World) -> None:
     assert len(app.builds()) == 1
 
 
+def test_up_to_date_push_after_a_rollback_says_how_to_go_on(world: World) -> None:
+    app = world.new_app()
+    app.deploy()
+    app.deploy({"version.txt": "version 2"})
+    assert app.ssh("rollback").code == 0
+    assert app.ssh("ps:scale").output == "web=1\n"
+
+    again = app.push()
+
+    assert f"{app.name} v3 " in again.output
+    assert f"ssh paas rollback {app.name} v2" in again.output
+    assert app.ssh("rollback", "v2").code == 0
+    app.wait_for("version 2")
+
+
 def test_force_push_of_an_older_commit_goes_back(world: World) -> None:
     app = world.new_app()
     app.deploy()

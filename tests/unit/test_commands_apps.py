@@ -205,6 +205,14 @@ def test_a_name_that_can_be_none(deployer: Caller, verb: str, name: str, flow: l
     assert flow == []
 
 
+def test_a_scale_without_values_is_a_look(deployer: Caller, flow: list[tuple[Any, ...]]) -> None:
+    deployer("apps:create", "hello")
+
+    assert deployer("ps:scale", "hello").out == "no release yet\n"
+    assert flow == []
+    assert "ps:scale" not in deployer("events", "hello").out
+
+
 @pytest.mark.parametrize("text", ["web", "web=", "web=two", "web=-1", "web=101", "=1", "../x=1", "web=1=2"])
 def test_a_scale_that_cannot_be_meant(deployer: Caller, text: str, flow: list[tuple[Any, ...]]) -> None:
     deployer("apps:create", "hello")
