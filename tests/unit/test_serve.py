@@ -6,7 +6,10 @@ import resource
 import subprocess
 import sys
 
-SAID = "import resource; from gitpaas import serve; serve._open_many_files(); print(resource.getrlimit(resource.RLIMIT_NOFILE))"
+SAID = (
+    "import resource; from gitpaas import serve; serve._open_many_files(); "
+    "print(resource.getrlimit(resource.RLIMIT_NOFILE))"
+)
 
 
 def test_a_login_shells_limit_of_open_files_is_not_the_servers() -> None:
