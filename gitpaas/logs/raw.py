@@ -13,8 +13,10 @@ from gitpaas.logs.ledger import Entry
 from gitpaas.logs.lines import PLATFORM
 
 _ID = re.compile(r"[^.]+\.v(?P<release>\d+)\.(?P<label>[^.]+\.\d+)\.[^.]+\.log")  # app.v12.web.1.0f3a9c2e.log
-_CHUNK = 1024 * 1024
-_CHUNKS = 4  # of one file in one round, so that one that shouts does not hold up the others
+_CHUNK = 256 * 1024
+# Of one file in one round, so that one that shouts does not hold up the others. Short lines cost most time and memory.
+_CHUNKS = 16
+_LINES = 50_000
 
 
 class Raw(NamedTuple):
@@ -68,6 +70,6 @@ def read_lines(raw: Raw, entry: Entry, *, take_rest: bool) -> list[bytes]:
             new, used = cut(data, take_rest=take_rest and entry.offset + len(data) >= raw.size)
             lines += new
             entry.offset += used
-            if not used:
+            if not used or len(lines) >= _LINES:
                 break
     return lines

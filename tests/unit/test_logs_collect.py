@@ -298,6 +298,18 @@ def test_output_that_comes_faster_than_it_is_read_is_left_out_in_words(config: C
     assert first == "web.1 v12 ... 90100 bytes of output left out ..."
 
 
+def test_short_lines_without_end_are_taken_in_bearable_pieces(config: Config) -> None:
+    machine = Machine(config)
+    machine.say(machine.start(), b"y\n" * 300_000)
+
+    rounds = [machine.collector.collect_once()]
+    while sum(rounds) < 300_000 and rounds[-1]:
+        rounds.append(machine.collector.collect_once())
+
+    assert sum(rounds) == 300_000
+    assert max(rounds) < 200_000
+
+
 def test_an_app_that_was_destroyed_and_made_again_starts_afresh(machine: Machine) -> None:
     platform_line(machine.config, "hello", "a long enough line of the first life")
     machine.collector.collect_once()
