@@ -13,7 +13,6 @@ from gitpaas.commands.base import app_argument, command, format_option
 from gitpaas.commands.call import Call
 from gitpaas.commands.table import UNSEEN
 from gitpaas.errors import UsageError
-from gitpaas.gauge import Gauge
 from gitpaas.plan import crash_loops
 from gitpaas.store import App
 from gitpaas.values import Survey, instance_name, process_name
@@ -28,8 +27,9 @@ _which = click.argument("name", metavar="PROCESS|PROCESS.N", required=False)
 def listing(call: Call, app: str, style: str) -> None:
     """List the instances: state, release, uptime, restarts, last exit, memory, CPU, address; and one-off commands.
 
-    MEM is without what could be dropped at once, CPU that of one CPU over the last fifth of a second. RESTARTS counts
-    crashes in a row, LAST EXIT is how the last one ended. What is wanted but does not run is missing, or stopped.
+    MEM is without what could be dropped at once, CPU that of one CPU on average since the start (top says how it is
+    now). RESTARTS counts crashes in a row, LAST EXIT is how the last one ended. What is wanted but does not run is
+    missing, or stopped.
     """
     found = call.app(app)
     seen = call.platform.runtime.survey(found.name)
@@ -139,10 +139,10 @@ def _quantity(text: str) -> tuple[str, int]:
 
 
 def _look(call: Call, app: App, seen: Survey) -> instances.Shown:
-    from gitpaas import releases
+    from gitpaas import gauge, releases
 
     own = sorted((one for one in seen.instances if one.one_off is None), key=lambda i: (i.process, i.number, i.release))
-    loads = Gauge(call.platform.runtime).read(own)
+    loads = gauge.at_once(call.platform.runtime, own)
     route = call.platform.router.route(call.config.host(app.name))
     live = releases.live(app)
     is_unseen = live is not None and releases.artifact(live).kind in seen.unseen

@@ -59,7 +59,7 @@ def test_all_of_it_fits_a_terminal(hello: Caller) -> None:
         instance(address="10.213.0.2:20001", last_exit=Exit(137, True, 5.0), restarts=12),
         instance("worker", state="exited", exit_code=137, exited_at=time.time() - 5, restarts=1),
     ]
-    hello.platform.runtime.usages = [Usage(45 * MB, 10.0, 100.0), Usage(1500 * MB, 10.5, 101.0)]
+    hello.platform.runtime.usages = [Usage(1500 * MB, 100.1, 100.0)]
 
     shown = hello("ps", "hello").out
 
@@ -81,7 +81,7 @@ def test_everything_is_in_the_json(hello: Caller) -> None:
         instance(address="127.0.0.1:20001", last_exit=Exit(3, False, 5.0), restarts=1),
         instance("worker", state="exited", exit_code=137, oom=True, started_at=now - 9, exited_at=now - 1, restarts=7),
     ]
-    hello.platform.runtime.usages = [Usage(MB, 10.0, 100.0), Usage(2 * MB, 10.0125, 100.25)]
+    hello.platform.runtime.usages = [Usage(2 * MB, 10.01, 100.0)]
 
     first, second = hello("ps", "hello", "--format", "json").json["instances"]
 
