@@ -55,7 +55,7 @@ def has_railpack() -> bool:
 
 def call(method: str, path: str, body: object = None) -> tuple[int, Any]:
     """Status and JSON of one call of the engine's API, which needs none of our own code."""
-    connection = HTTPConnection("docker", timeout=30)
+    connection = HTTPConnection("docker", timeout=120)
     connection.sock = socket.socket(socket.AF_UNIX)
     try:
         connection.sock.connect(SOCKET)
@@ -92,7 +92,7 @@ def _has(*programs: str) -> bool:
 
 def _is_in_registry(repository: str, tag: str) -> bool:
     try:
-        urllib.request.urlopen(f"http://{REGISTRY}/v2/{repository}/manifests/{tag}", timeout=3).close()
+        urllib.request.urlopen(f"http://{REGISTRY}/v2/{repository}/manifests/{tag}", timeout=60).close()
     except OSError:
         return False
     return True

@@ -131,7 +131,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(page.body[:half])
         if page.gate:
             self.wfile.flush()
-            page.gate.wait(30)
+            page.gate.wait(100)
         self.wfile.write(page.body[half:])
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002

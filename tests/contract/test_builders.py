@@ -393,13 +393,13 @@ def test_a_build_script_that_fails_shows_its_last_lines(site: Site, plant: Calla
 
 
 def test_a_build_that_takes_too_long_is_ended(site: Site, plant: Callable[..., Path]) -> None:
-    files = plant({**PROBE, "probe.sh": "echo started; sleep 60"})
+    files = plant({**PROBE, "probe.sh": "echo started; sleep 600"})
     began = time.monotonic()
 
-    with pytest.raises(BuildFailed, match="npm run build was still running after 3 seconds"):
-        site.build("slow", files, timeout=3)
+    with pytest.raises(BuildFailed, match="npm run build was still running after 15 seconds"):
+        site.build("slow", files, timeout=15)
 
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 100
 
 
 def test_a_lock_file_that_does_not_match_is_told_in_words(plain: Site, tmp_path: Path) -> None:

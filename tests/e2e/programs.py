@@ -57,7 +57,7 @@ class Background:
     def kill(self) -> None:
         self._signal(signal.SIGKILL)
 
-    def end(self, timeout: float = 60) -> Result:
+    def end(self, timeout: float = 120) -> Result:
         return Result(self.process.wait(timeout=timeout), self.output)
 
     def _signal(self, number: int) -> None:
@@ -74,7 +74,7 @@ def run(
     stdin: str = "",
     check: bool = False,
     merge: bool = False,
-    timeout: float = 60,
+    timeout: float = 120,
 ) -> Result:
     done = subprocess.run(
         argv,

@@ -101,7 +101,7 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
         app.deploy()
         assert world.gitpaas("config:set", app.name, "GREETING=hi there").code == 0
         made = Place(world, app)
-        wait_until(lambda: made.running() == {"web": 1}, "the old instance to have drained", 40)
+        wait_until(lambda: made.running() == {"web": 1}, "the old instance to have drained")
         yield made
 
 
@@ -264,7 +264,7 @@ def test_run_on_the_machine_itself_is_exact_and_ends_with_it(place: Place) -> No
         own.wait_for("up")
         wait_until(lambda: bool(alive(argument)), "the child")
         os.kill(own.process.pid, number)
-        own.process.wait(40)
+        own.process.wait(60)
         place.leaves_nothing(argument)
 
 

@@ -138,7 +138,7 @@ class World:
         """A command on the machine itself."""
         return run([str(GITPAAS), *args], env=self.env)
 
-    def ssh(self, *args: str, stdin: str = "", timeout: float = 60) -> Result:
+    def ssh(self, *args: str, stdin: str = "", timeout: float = 120) -> Result:
         """`ssh paas ARGS`, the two streams apart."""
         return run(["ssh", "-F", str(self.ssh_config), "paas", *args], env=self.env, stdin=stdin, timeout=timeout)
 
@@ -275,7 +275,7 @@ class AppRepo:
         self.git("commit", "-q", "--allow-empty", "-m", message)
         return self.git("rev-parse", "HEAD")
 
-    def push(self, *args: str, timeout: float = 100) -> Result:
+    def push(self, *args: str, timeout: float = 200) -> Result:
         """`git push paas ARGS` (main when none), both streams in `output`."""
         return run(
             ["git", "push", "paas", *(args or ("main",))],

@@ -108,7 +108,7 @@ class Door:
         known.write_text(f"[127.0.0.1]:{self.server.port} {host.line}\n")
         chosen = {
             "BatchMode": "yes",
-            "ConnectTimeout": "10",
+            "ConnectTimeout": "60",
             "IdentitiesOnly": "yes",
             "IdentityFile": str(self.desk / key),
             "IdentityAgent": "none",
@@ -227,7 +227,7 @@ def run(
     cwd: Path | None = None,
     env: dict[str, str] | None = None,
     stdin: str | bytes = "",
-    timeout: float = 60,
+    timeout: float = 120,
 ) -> Done:
     data = stdin.encode() if isinstance(stdin, str) else stdin
     ended = subprocess.run(argv, cwd=cwd, env=env, input=data, capture_output=True, timeout=timeout)

@@ -144,7 +144,7 @@ def test_by_hand_at_the_same_moment_one_runs(flow: Flow) -> None:
 
     def by_hand() -> None:
         with flow.platform.store.session():
-            together.wait(20)
+            together.wait(60)
             try:
                 cron.run(flow.platform, app, entry, ALICE)
             except cron.StillRuns as error:

@@ -138,7 +138,7 @@ def test_waiting_rollback_keeps_its_place_when_a_push_comes(flow: Flow) -> None:
 def test_killed_in_the_middle_it_is_failed_and_what_serves_is_untouched(flow: Flow) -> None:
     older = two_releases(flow)
     dying = flow.process(KILLED.format(commit=older.commit))
-    dying.communicate(timeout=30)
+    dying.communicate(timeout=100)
     assert dying.returncode == -signal.SIGKILL
 
     flow.reconcile(lambda: flow.last_build().finished_at)

@@ -74,7 +74,7 @@ def test_who_follows_a_build_is_answered_like_who_began_it(flow: Flow, images: I
     going = threading.Event()
     images.railpack.fails = RouterFailed("No room.")
     detect = images.railpack.detect
-    images.railpack.detect = lambda tree: going.wait(10) and detect(tree)  # type: ignore[method-assign,return-value]
+    images.railpack.detect = lambda tree: going.wait(100) and detect(tree)  # type: ignore[method-assign,return-value]
     commit, codes, other = flow.commit(), [], Lines()
 
     def push(lines: Lines) -> None:

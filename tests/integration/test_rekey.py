@@ -62,7 +62,7 @@ def opened_by(key: bytes, tokens: list[str], tmp_path: Path) -> list[str]:
 
 
 def ended(process: subprocess.Popen[str]) -> int:
-    process.communicate(timeout=60)
+    process.communicate(timeout=100)
     return process.returncode
 
 

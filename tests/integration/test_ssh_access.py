@@ -176,7 +176,7 @@ def test_what_is_open_ends_when_it_is_taken_back(house, argv, says):
 
     operator(house, *argv)
 
-    _, said = client.communicate(timeout=30)
+    _, said = client.communicate(timeout=100)
     assert (client.returncode, says in said.decode()) == (3, True), said
     assert other.poll() is None
     other.kill()
@@ -189,7 +189,7 @@ def test_a_role_for_all_apps_that_is_made_less_ends_it_too(house):
 
     operator(house, "keys:set", "other", "--role", "read")
 
-    assert client.wait(30) == 3
+    assert client.wait(100) == 3
     client.communicate()
 
 
@@ -254,7 +254,7 @@ def test_a_deploy_that_has_begun_goes_on(open_door, tmp_path):
     with door.store.session():
         Key.delete().where(Key.name == "other").execute()
 
-    _, said = client.communicate(timeout=30)
+    _, said = client.communicate(timeout=100)
     assert client.returncode != 0
     assert b"Your key has been removed" in said
     go.touch()

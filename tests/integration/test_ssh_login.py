@@ -100,7 +100,7 @@ def test_a_kind_of_key_the_server_does_not_take_leaves_the_next_one_its_turn(doo
 @pytest.mark.parametrize("method", ["password", "none", "keyboard-interactive"])
 def test_nothing_but_keys(door, method):
     client = paramiko.Transport(("127.0.0.1", door.server.port))
-    client.start_client(timeout=5)
+    client.start_client(timeout=60)
 
     with pytest.raises(paramiko.BadAuthenticationType) as refused:
         if method == "password":
@@ -119,7 +119,7 @@ def test_the_right_public_key_without_its_private_half_does_not_log_in(door):
     mine = paramiko.Ed25519Key(filename=str(door.new_key("mine")))
     owned.sign_ssh_data = mine.sign_ssh_data
     client = paramiko.Transport(("127.0.0.1", door.server.port))
-    client.start_client(timeout=5)
+    client.start_client(timeout=60)
 
     with pytest.raises(paramiko.AuthenticationException):
         client.auth_publickey("root", owned)

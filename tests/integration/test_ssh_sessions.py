@@ -222,7 +222,7 @@ def test_what_is_typed_at_a_terminal_is_shown_and_ends_with_ctrl_d(open_door):
 
 def test_eight_sessions_of_a_connection_at_the_same_time_and_no_more(open_door):
     go = threading.Event()
-    door = open_door(lambda argv, actor, console: go.wait(10) and 0)
+    door = open_door(lambda argv, actor, console: go.wait(100) and 0)
     client = connect(door)
     channels = [client.open_session() for _ in range(8)]
     for channel in channels:

@@ -98,7 +98,7 @@ def test_processes_that_switch_at_once_lose_nothing(tmp_path: Path) -> None:
     )
     children = [subprocess.Popen([sys.executable, "-c", program, str(tmp_path), n]) for n in "123"]
 
-    assert [child.wait(30) for child in children] == [0, 0, 0]
+    assert [child.wait(100) for child in children] == [0, 0, 0]
     newest = names(tmp_path)[0]
     assert newest.startswith(f"{caddy._FIRST - 149:010d}@")
     assert CaddyRouter(tmp_path).routes()["demo.localhost"][0].endswith("49")

@@ -88,10 +88,10 @@ def test_all_of_it_arrives_and_the_exit_code_is_the_programs() -> None:
     ended: list[int] = []
     thread = threading.Thread(target=lambda: ended.append(relay(program, person, lambda: False)))
     thread.start()
-    told = {program.told.get(timeout=20) for _ in range(4)}
+    told = {program.told.get(timeout=60) for _ in range(4)}
     assert told == {b"in", "end", (132, 50), 15}
     program.says.put((1, b""))
-    thread.join(20)
+    thread.join(60)
     assert ended == [7]
     assert [piece for piece in person.seen if piece[1]] == [(1, b"out"), (2, b"err")]
 
