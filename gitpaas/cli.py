@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 from gitpaas import config as settings
-from gitpaas.commands import COMMANDS
+from gitpaas.commands import known
 from gitpaas.commands.call import Call
 from gitpaas.commands.dispatch import dispatch
 from gitpaas.commands.door import guarded
@@ -60,7 +60,7 @@ def _dispatch(config: Config, argv: list[str], console: Console) -> int:
     who = config.environ.get("SUDO_USER") or config.environ.get("USER") or "operator"
     actor = Actor(who, "admin")
     with Call(config, lambda: _platform(config), actor, console) as call:
-        return dispatch(COMMANDS, argv or ["help"], call)
+        return dispatch(known(argv), argv or ["help"], call)
 
 
 def _platform(config: Config) -> Platform:

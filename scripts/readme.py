@@ -6,8 +6,8 @@ import re
 import sys
 from pathlib import Path
 
-from gitpaas.commands import COMMANDS
 from gitpaas.commands.base import Command
+from gitpaas.commands.every import COMMANDS
 from gitpaas.config import settings
 from gitpaas.values import PROVIDED
 

@@ -18,7 +18,7 @@ from gitpaas.errors import UsageError
 @format_option
 def help_(call: Call, words: Sequence[str], style: str) -> None:
     """List the commands your key may use, or explain one."""
-    from gitpaas.commands import COMMANDS as EVERYTHING
+    from gitpaas.commands.every import COMMANDS as EVERYTHING
 
     usable = [command for command in EVERYTHING if _is_shown(command, call)]
     if words:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from gitpaas import choosing, options
+from gitpaas import options
 from gitpaas.builders import BUILDERS
 from gitpaas.commands.base import app_argument, command
 from gitpaas.commands.call import Call
@@ -94,7 +94,7 @@ def _shown(key: str, value: str) -> str:
 
 def _require_builder(call: Call, chosen: BuildOptions) -> None:
     """UsageError unless this server can use the builder that is asked for."""
-    from gitpaas import platform
+    from gitpaas import choosing, platform
 
     name = choosing.asked_for(chosen)
     kinds = {builder.name: builder.kind for builder in BUILDERS}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
 from pathlib import Path
@@ -26,6 +25,8 @@ def release(path: Path, begin: int, end: int) -> int:
 
 
 def _punch(fd: int, offset: int, length: int) -> bool:
+    import ctypes  # late: an idle server does without its megabyte
+
     libc = ctypes.CDLL(None, use_errno=True)
     libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
     return bool(libc.fallocate(fd, _KEEP_SIZE | _PUNCH_HOLE, offset, length) == 0)

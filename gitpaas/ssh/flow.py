@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gitpaas import apps, deploy
+from gitpaas import apps
 from gitpaas.platform import Platform
 from gitpaas.store import App
 from gitpaas.values import Actor
@@ -30,6 +30,8 @@ class PlatformApps:
         return apps.stored_message(self._find(name), refs)
 
     def live_notice(self, name: str) -> str | None:
+        from gitpaas import deploy  # late: an idle server needs no flow
+
         with self._platform.store.session():
             return deploy.live_notice(self._platform, name)
 

@@ -6,13 +6,13 @@ import matrix
 import pytest
 from callers import Answer, Caller
 
-from gitpaas import commands
+from gitpaas.commands import every
 from gitpaas.commands.base import Command
 from gitpaas.store import App
 from gitpaas.values import ROLES, Role
 
-LOCAL = [one for one in commands.COMMANDS if one.local]
-OVER_SSH = [one for one in commands.COMMANDS if not one.local]
+LOCAL = [one for one in every.COMMANDS if one.local]
+OVER_SSH = [one for one in every.COMMANDS if not one.local]
 OF_ONE_APP = [one for one in OVER_SSH if one.scope != "all" and any(param.name == "app" for param in one.params)]
 
 

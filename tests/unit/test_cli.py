@@ -130,3 +130,15 @@ def test_ctrl_c_is_130_without_a_word(shell: Shell, config: Config) -> None:
         _, err = child.communicate(timeout=60)
 
     assert (child.returncode, err) == (130, b"")
+
+
+def test_a_server_that_nobody_has_asked_for_anything_holds_no_commands_but_its_own() -> None:
+    code = (
+        "import sys; from gitpaas import cli, serve; from gitpaas.ssh import server\n"
+        "from gitpaas.commands import known\n"
+        "print([str(one.name) for one in known(['serve'])][0])\n"
+        "print([name for name in ('ps', 'apps', 'every') if f'gitpaas.commands.{name}' in sys.modules])\n"
+        "print(len(known(['ps'])) > 50)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "serve\n[]\nTrue\n"

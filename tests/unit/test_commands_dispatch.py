@@ -9,6 +9,7 @@ import pytest
 from callers import Answer, Caller
 
 from gitpaas import commands
+from gitpaas.commands import every
 from gitpaas.commands.base import Command, command
 from gitpaas.commands.call import Call
 from gitpaas.config import Config
@@ -28,13 +29,13 @@ ADMINS_ONLY = {
 
 
 def test_roles_are_as_narrow_as_meant() -> None:
-    needed = {str(one.name): one.role for one in commands.COMMANDS if not one.local}
+    needed = {str(one.name): one.role for one in every.COMMANDS if not one.local}
 
     assert {name for name, role in needed.items() if role == "read"} == SECRET_FREE | {"version", "help"}
     assert {name for name, role in needed.items() if role == "admin"} == ADMINS_ONLY
 
 
-@pytest.mark.parametrize("one", commands.COMMANDS, ids=lambda one: one.name)
+@pytest.mark.parametrize("one", every.COMMANDS, ids=lambda one: one.name)
 def test_each_command_explains_itself_through_the_console(
     operator: Caller, one: Command, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -47,7 +48,7 @@ def test_each_command_explains_itself_through_the_console(
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("one", [one for one in commands.COMMANDS if not one.local], ids=lambda one: one.name)
+@pytest.mark.parametrize("one", [one for one in every.COMMANDS if not one.local], ids=lambda one: one.name)
 def test_usage_errors_reach_the_console_and_nothing_else(
     operator: Caller, one: Command, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -59,7 +60,7 @@ def test_usage_errors_reach_the_console_and_nothing_else(
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("one", commands.COMMANDS, ids=lambda one: one.name)
+@pytest.mark.parametrize("one", every.COMMANDS, ids=lambda one: one.name)
 def test_whatever_lists_or_shows_speaks_json(one: Command) -> None:
     speaks = any("--format" in param.opts for param in one.params)
     changes_things = {
@@ -204,7 +205,7 @@ def explode(call: Call, how: str) -> None:
 
 @pytest.fixture
 def with_explosion(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, "COMMANDS", (*commands.COMMANDS, explode))
+    monkeypatch.setattr(every, "COMMANDS", (*every.COMMANDS, explode))
 
 
 @pytest.mark.usefixtures("with_explosion")

@@ -11,6 +11,7 @@ from callers import Caller
 from instances import until
 
 from gitpaas import commands, deploy, events
+from gitpaas.commands import every
 from gitpaas.errors import Conflict
 from gitpaas.platform import Platform
 from gitpaas.store import Event
@@ -24,7 +25,7 @@ def told(caller: Caller, *argv: str) -> list[tuple[str, str | None, str, str]]:
     return [(event["action"], event["app"], event["result"], event["text"]) for event in shown]
 
 
-@pytest.mark.parametrize("one", commands.COMMANDS, ids=lambda one: one.name)
+@pytest.mark.parametrize("one", every.COMMANDS, ids=lambda one: one.name)
 def test_what_neither_shows_nor_changes_is_known(one: commands.Command) -> None:
     shows = any("--format" in param.opts for param in one.params)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gitpaas import commands
+from gitpaas.commands import every
 from gitpaas.config import settings
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +25,7 @@ def test_the_tables_are_those_of_the_code() -> None:
     assert readme.filled(README) == README, "run scripts/readme"
 
 
-@pytest.mark.parametrize("one", [one for one in commands.COMMANDS if not one.hidden], ids=lambda one: one.name)
+@pytest.mark.parametrize("one", [one for one in every.COMMANDS if not one.hidden], ids=lambda one: one.name)
 def test_each_command_is_there_with_its_options(one: commands.Command) -> None:
     row = next((line for line in README.splitlines() if line.startswith((f"| `{one.name} ", f"| `{one.name}`"))), "")
 
