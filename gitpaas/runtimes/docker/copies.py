@@ -14,7 +14,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from gitpaas import locks
@@ -26,6 +26,8 @@ from gitpaas.runtimes.docker import names
 _WINDOW = 64  # lines: output and errors are listed in nearly the order of their times, not quite
 _LATE = 0.02  # seconds that a line may come after those that were written after it
 _STAMP = 30  # bytes: 2026-11-24T02:14:18.630011680Z
+
+_Line = tuple[bytes, int]  # its stamp and a hash of its text
 
 
 class Copy:
@@ -40,6 +42,8 @@ class Copy:
         self._last: deque[bytes] = deque(last, maxlen=_WINDOW)
         self._known = Counter(last)
         self._newest = max(last, default=b"")
+        self._recent: deque[_Line] = deque()  # of the last moment before the newest one
+        self._recently: set[_Line] = set()
         self._repeats = False
         self._surplus = max(0, _size(raw) - size)
         query: dict[str, str | int] = {"stdout": 1, "stderr": 1, "timestamps": 1, "follow": int(follow)}
@@ -62,6 +66,7 @@ class Copy:
             return True
         if lines := [line for frame in self._frames.feed(data) if (line := self._fresh(frame))]:
             self._write(b"".join(lines))
+            self._forget_old()
         return bool(data)
 
     def close(self) -> None:
@@ -73,20 +78,30 @@ class Copy:
         if self._known[stamp] > 0:
             self._known[stamp] -= 1
             return b""
-        if self._is_repeated(stamp):
+        line = stamp, hash(text)
+        if self._is_repeated(line):
             return b""
         self._last.append(stamp)
+        self._recent.append(line)
+        self._recently.add(line)
         passed = min(self._surplus, len(text))
         self._surplus -= passed
         return text[passed:]
 
-    def _is_repeated(self, stamp: bytes) -> bool:
-        """When its file is rotated under a flood the engine (20.10) may begin that file anew, in the same stream."""
+    def _is_repeated(self, line: _Line) -> bool:
+        """When its file is rotated under a flood the engine (20.10) may begin that file anew, in the same stream. The
+        file may be younger than a line can be late: then we have seen this very one."""
+        stamp, _ = line
         if stamp > self._newest:
             self._newest, self._repeats = stamp, False
-        elif not self._repeats:
-            self._repeats = stamp < self._newest and _moment(self._newest) - _moment(stamp) > _LATE
+        elif stamp < self._newest and not self._repeats:
+            self._repeats = line in self._recently or _moment(self._newest) - _moment(stamp) > _LATE
         return self._repeats
+
+    def _forget_old(self) -> None:
+        oldest = _before(self._newest, _LATE)
+        while self._recent and self._recent[0][0] < oldest:
+            self._recently.discard(self._recent.popleft())
 
     def _write(self, data: bytes) -> None:
         self._raw.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -150,6 +165,12 @@ def _size(path: Path) -> int:
 
 def _moment(stamp: bytes) -> float:
     return datetime.fromisoformat(stamp.decode("ascii")).timestamp()
+
+
+def _before(stamp: bytes, seconds: float) -> bytes:
+    """As a stamp that is not as exact: to be compared with others."""
+    moment = datetime.fromisoformat(stamp.decode("ascii")) - timedelta(seconds=seconds)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%f").encode()
 
 
 def _since(stamp: bytes) -> str:
