@@ -187,7 +187,7 @@ def intent(app_name: str) -> Intent | None:
 
 def _intent(app: App, release: Release | None, chosen: Mapping[str, int], building: Collection[int]) -> Intent:
     wanted: Mapping[str, tuple[int, ...]] = {}
-    if release is not None:
+    if release is not None and not app.stopped:  # its artifact is not even read: every app is asked each second
         first = first_formation(artifact(release))
         wanted = holding.wanted(app, {process: chosen.get(process, quantity) for process, quantity in first.items()})
     return Intent(app, release, wanted, app.id in building)
