@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from gitpaas import apps, configvars, holding, phases, queue, releases, repository, retention, reuse, rollout
-from gitpaas.errors import BuildFailed, GitpaasError, NotFound, NotKept, UsageError
+from gitpaas.errors import BuildFailed, GitpaasError, NotKept, UsageError
 from gitpaas.output import Laps, Output
 from gitpaas.platform import Platform
 from gitpaas.store import App, Build, Formation, Release
@@ -111,7 +111,8 @@ def restart(platform: Platform, app: App, out: Output, name: str | None = None) 
     with rollout.change(platform, app, out) as app:
         formation = releases.formation(platform, app)
         holding.require_running(app, formation, name)
-        rollout.renew(platform, app, _live(app), out, holding.copies(app, formation, name) if name else None)
+        about = holding.copies(app, formation, name) if name else None
+        rollout.renew(platform, app, releases.require_live(app), out, about)
 
 
 def stop(platform: Platform, app: App, out: Output, name: str | None = None) -> None:
@@ -188,13 +189,6 @@ def _last_words(out: Output) -> Iterator[None]:
         for line in error.tail:
             out.detail(line)
         raise
-
-
-def _live(app: App) -> Release:
-    release = releases.live(app)
-    if release is None:
-        raise NotFound(f"{app.name} has no release yet.", f"Push one: git push paas:{app.name} main")
-    return release
 
 
 def _titled(app: App, name: str | None) -> str:

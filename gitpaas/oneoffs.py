@@ -48,7 +48,7 @@ def start(
     vars; without an actor the platform itself acts.
 
     NotFound before the first release; RuntimeFailed when the platform cannot start it, and the row says so too."""
-    release = live(app)
+    release = releases.require_live(app)
     with begun(platform, app, release, command, kind, actor, schedule, timeout) as one_off:
         instance = platform.runtime.start(spec(platform, app, release, one_off, env or {}))
         one_off.instance = instance.id
@@ -59,7 +59,7 @@ def start(
 def command_line(app: App, words: Sequence[str]) -> str:
     """What people mean: one word is a shell command line, several are a program and its arguments exactly as they are;
     and the first may be a process type of the live release."""
-    processes = releases.artifact(live(app)).processes
+    processes = releases.artifact(releases.require_live(app)).processes
     first, *rest = words
     if first in processes and (processes[first] or not rest):  # an image's own start takes no more words
         return " ".join([processes[first], shlex.join(rest)]).strip()
@@ -83,7 +83,7 @@ def attached(
 ) -> Iterator[tuple[OneOff, Attached]]:
     """One in the foreground, for the body. It ends with the body, or with this process: then when the server looks, at
     the latest. Its row is finished in any case."""
-    release = live(app)
+    release = releases.require_live(app)
     where = {"TERM": terminal.kind} if terminal else {}
     with begun(platform, app, release, command, RUN, actor) as one_off:
         program, why = None, ""
@@ -99,14 +99,6 @@ def attached(
             raise
         finally:
             finish(platform, one_off, code=_code(program), error=why, is_event=False)
-
-
-def live(app: App) -> Release:
-    """The release that one-off commands are of. NotFound before the first."""
-    release = releases.live(app)
-    if release is None:
-        raise NotFound(f"{app.name} has no release yet.", f"Push one: git push paas:{app.name} main")
-    return release
 
 
 def find(app: App, name: str) -> OneOff:

@@ -13,7 +13,7 @@ from gitpaas import apps, configvars, holding, options, resources, schedules
 from gitpaas.errors import NotFound
 from gitpaas.platform import Platform
 from gitpaas.store import App, Build, Formation, Release, Volume
-from gitpaas.values import Actor, Artifact, CronEntry, HealthCheck, InstanceSpec, Mount, Secret, VolumeMount
+from gitpaas.values import Actor, Artifact, CronEntry, HealthCheck, InstanceSpec, Mount, VolumeMount
 
 RELEASE_PHASE = "release"  # the process type that runs once before the switch, and never as an instance
 
@@ -113,6 +113,14 @@ def live(app: App) -> Release | None:
     return Release.get_or_none(Release.app == app, Release.number == app.release) if app.release else None
 
 
+def require_live(app: App) -> Release:
+    """The same for who cannot do without. NotFound before the first."""
+    release = live(app)
+    if release is None:
+        raise NotFound(f"{app.name} has no release yet.", f"Push one: git push paas:{app.name} main")
+    return release
+
+
 def find(app: App, number: int) -> Release:
     release = Release.get_or_none(Release.app == app, Release.number == number)
     if release is None:
@@ -202,15 +210,6 @@ def is_kept(platform: Platform, release: Release) -> bool:
 def owner(platform: Platform, release: Release) -> int | None:
     """The user id that its instances run as, when that is ours to choose: an image brings its own."""
     return apps.uid(platform.config, release.app) if artifact(release).kind == "slug" else None
-
-
-def config_for(platform: Platform, app: App, build: Build) -> dict[str, Secret]:
-    """What a build sees: today's config vars, or those of the release that it brings back."""
-    return (
-        configvars.of_release(platform, find(app, build.restores))
-        if build.restores
-        else configvars.current(platform, app)
-    )
 
 
 def formation(platform: Platform, app: App) -> dict[str, int]:

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
-from gitpaas import locks, options, releases, repository
+from gitpaas import configvars, locks, options, releases, repository
 from gitpaas.output import Output
 from gitpaas.platform import Platform
 from gitpaas.store import App, Build, Release
@@ -23,8 +23,10 @@ _COMMIT = "SOURCE_VERSION"  # the name under which builds are told the commit
 
 
 def environment(platform: Platform, app: App, build: Build) -> Env:
-    """All that a build may see."""
-    return {**platform.config.build_environment(), **releases.config_for(platform, app, build)}
+    """All that a build may see: config vars are today's, or those of the release that it brings back."""
+    older = releases.find(app, build.restores) if build.restores else None
+    variables = configvars.of_release(platform, older) if older else configvars.current(platform, app)
+    return {**platform.config.build_environment(), **variables}
 
 
 def inputs(platform: Platform, app: App, build: Build, env: Env) -> str:
