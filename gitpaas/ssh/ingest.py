@@ -7,6 +7,7 @@ are whole, sane and connected; whatever fails leaves nothing behind.
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 import tempfile
 import threading
@@ -17,7 +18,6 @@ from typing import IO, cast
 
 from gitpaas import shell
 from gitpaas.ssh.children import git_env, limit
-from gitpaas.ssh.pipes import write_all
 from gitpaas.ssh.wire import SILENCE
 
 _PREFIX = "tmp_objdir-incoming-"  # a name that git knows: `git gc` removes what a power cut leaves
@@ -58,12 +58,16 @@ class Quarantine:
         """Read one pack of at most `most` bytes. None when it is whole and sane, else what index-pack said."""
         argv = ["git", "index-pack", "--stdin", "--fix-thin", f"--threads={_THREADS}", f"--max-input-size={most}"]
         argv += ["--strict=" + ",".join(f"{name}=ignore" for name in _FORGIVEN), "--check-self-contained-and-connected"]
-        with _started(argv, self.env) as process:
+        # Not a pipe: a full one wakes its writer for each page that is read, and index-pack reads page by page. A
+        # socket waits until there is room for more, which makes index-pack's first pass a tenth shorter.
+        stdin, its_end = socket.socketpair()
+        with stdin, its_end, _started(argv, self.env, its_end.fileno()) as process:
+            its_end.close()  # index-pack's alone from here on: only then does one end see that the other is gone
             said: list[bytes] = []
             reaper = threading.Thread(target=_reap, args=(process, said, interrupt), daemon=True)
             reaper.start()
             try:
-                self._is_empty = _count(_feed(process, receive)) == 0
+                self._is_empty = _count(_feed(stdin, receive)) == 0
             finally:
                 reaper.join()
                 interrupt(False)
@@ -123,9 +127,9 @@ def sweep(repository: Path) -> None:
 
 
 @contextmanager
-def _started(argv: list[str], env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def _started(argv: list[str], env: dict[str, str], stdin: int = subprocess.PIPE) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
-        argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+        argv, env=env, stdin=stdin, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
     )
     try:
         limit(process)
@@ -134,24 +138,23 @@ def _started(argv: list[str], env: dict[str, str]) -> Iterator[subprocess.Popen[
         if process.poll() is None:
             process.kill()
             process.wait()
-        for pipe in (process.stdin, process.stderr):
+        for pipe in filter(None, (process.stdin, process.stderr)):
             with suppress(OSError):
-                cast(IO[bytes], pipe).close()
+                pipe.close()
 
 
-def _feed(process: subprocess.Popen[bytes], receive: Callable[[], bytes]) -> bytes:
+def _feed(stdin: socket.socket, receive: Callable[[], bytes]) -> bytes:
     """Everything that comes, until index-pack has seen the end of the pack. The first bytes of it back."""
-    stdin, head = cast(IO[bytes], process.stdin), b""
+    head = b""
     try:
         while data := receive():
             if len(head) < _HEADER:
                 head += data[:_HEADER]
-            write_all(stdin, data)
-    except BrokenPipeError:
+            stdin.sendall(data)
+    except ConnectionError:
         pass  # it has ended, well or badly: its exit status says which
     finally:
-        with suppress(OSError):
-            stdin.close()
+        stdin.close()
     return head[:_HEADER]
 
 
