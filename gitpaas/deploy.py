@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from gitpaas import apps, configvars, holding, phases, queue, releases, repository, retention, reuse, rollout
+from gitpaas import apps, releases
+from gitpaas.apps import configvars, holding
+from gitpaas.builds import phases, queue
 from gitpaas.errors import BuildFailed, GitpaasError, NotKept, UsageError
+from gitpaas.git import repository
+from gitpaas.instances import rollout
 from gitpaas.output import Laps, Output
 from gitpaas.platform import Platform
+from gitpaas.releases import retention, reuse
 from gitpaas.store import App, Build, Formation, Release
 from gitpaas.values import Actor, process_name, settable_name, variable_name, variable_value
 
@@ -17,7 +22,7 @@ _NAMED = 8  # config vars in a release's description
 
 def deploy(platform: Platform, build: Build, out: Output) -> Release:
     """From a ticket in the queue to a live release. Any GitpaasError: nothing has changed, the old release serves."""
-    from gitpaas import building  # late: only the process of a push needs it, not the server
+    from gitpaas.builds import building  # late: only the process of a push needs it, not the server
 
     laps = Laps()
     with queue.turn(platform, build, out) as app, retention.removed_unless_live(platform, app, build):

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gitpaas import locks, releases, retention, shell
+from gitpaas import locks, releases, shell
 from gitpaas import tree as trees
 from gitpaas.artifacts import Usage
 from gitpaas.config import Config
@@ -16,6 +16,7 @@ from gitpaas.engine import Engine
 from gitpaas.engine import disk as engines
 from gitpaas.errors import EngineFailed, ToolFailed
 from gitpaas.platform import Platform
+from gitpaas.releases import retention
 from gitpaas.runtimes.records import Records
 from gitpaas.store import App
 

@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from gitpaas import apps, deploy, hook, logs, queue, releases, repository
+from gitpaas import apps, deploy, logs, releases
+from gitpaas.builds import queue
 from gitpaas.errors import (
     BadConfig,
     BuildFailed,
@@ -22,10 +23,11 @@ from gitpaas.errors import (
     Superseded,
     ToolFailed,
 )
+from gitpaas.git import hook, repository
+from gitpaas.git.repository import Move
+from gitpaas.instances.plan import crash_loops
 from gitpaas.output import Output, Sink
-from gitpaas.plan import crash_loops
 from gitpaas.platform import Platform
-from gitpaas.repository import Move
 from gitpaas.store import App, Build
 from gitpaas.values import Actor
 

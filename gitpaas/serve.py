@@ -17,13 +17,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gitpaas import daemon, events, locks, logs, ports, repository
+from gitpaas import daemon, events, locks, logs, ports
 from gitpaas.config import Config
+from gitpaas.cron.scheduler import Scheduler
 from gitpaas.errors import Conflict
+from gitpaas.git import repository
+from gitpaas.instances.reconcile import Reconciler
 from gitpaas.output import Console
 from gitpaas.platform import Platform, build_platform, choose
-from gitpaas.reconcile import Reconciler
-from gitpaas.scheduler import Scheduler
 from gitpaas.store import App
 from gitpaas.values import Actor
 

@@ -18,13 +18,15 @@ from fakes import CopyingBuilder, FolderImages, UnpackingRuntime
 from instances import until
 from sinks import Lines
 
-from gitpaas import apps, configvars, platform, receive, repository, store
+from gitpaas import apps, platform, receive, store
+from gitpaas.apps import configvars
 from gitpaas.config import Config
+from gitpaas.git import repository
+from gitpaas.git.repository import Move
+from gitpaas.instances.reconcile import Reconciler
 from gitpaas.output import Output
 from gitpaas.platform import Platform
 from gitpaas.receive import Push
-from gitpaas.reconcile import Reconciler
-from gitpaas.repository import Move
 from gitpaas.router.caddy import CaddyRouter
 from gitpaas.runtimes.host import HostRuntime
 from gitpaas.store import App, Build, Release

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from itertools import count
 
 from gitpaas import apps, releases
+from gitpaas.cron.scheduler import Scheduler
 from gitpaas.platform import Platform
-from gitpaas.scheduler import Scheduler
 from gitpaas.store import App, Event, OneOff, Release, Schedule
 from gitpaas.values import Actor, Artifact, CronEntry
 

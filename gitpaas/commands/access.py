@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import click
 
-from gitpaas import people
+from gitpaas.access import people
 from gitpaas.commands.base import ALL_APPS, all_option, app_argument, command, format_option, optional_app_argument
 from gitpaas.commands.call import Call
 from gitpaas.commands.table import Column, ago, iso, render

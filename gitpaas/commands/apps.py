@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from gitpaas import holding, options
+from gitpaas.apps import holding, options
 from gitpaas.commands.base import app_argument, command, format_option
 from gitpaas.commands.call import Call
 from gitpaas.commands.table import UNSEEN, Column, ago, iso, render

@@ -67,7 +67,8 @@ def info(call: Call, app: str, build: str | None, style: str) -> None:
 @click.argument("build", metavar="BUILD", required=False)
 def cancel(call: Call, app: str, build: str | None) -> int:
     """End a build that waits or runs: the oldest of the app, or one by its number. What serves keeps serving."""
-    from gitpaas import queue, releases
+    from gitpaas import releases
+    from gitpaas.builds import queue
 
     found = call.app(app)
     under_way = releases.unfinished(found)
@@ -118,7 +119,7 @@ def follow(call: Call, build: Build) -> int:
 
 
 def _ended(call: Call, build: Build) -> Callable[[], bool]:
-    from gitpaas import queue
+    from gitpaas.builds import queue
 
     def ended() -> bool:
         fresh = Build.get_or_none(Build.id == build.id)

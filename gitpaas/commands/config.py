@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import click
 
-from gitpaas import envfile
+from gitpaas.apps import envfile
 from gitpaas.commands import config_input
 from gitpaas.commands.base import app_argument, command, format_option
 from gitpaas.commands.call import Call
@@ -23,7 +23,8 @@ _no_restart = click.option("--no-restart", is_flag=True, help="Keep it for the n
 @format_option
 def listing(call: Call, app: str, style: str) -> None:
     """List the config vars. Who has the role read sees their names only."""
-    from gitpaas import configvars, releases
+    from gitpaas import releases
+    from gitpaas.apps import configvars
 
     found = call.app(app)
     variables = configvars.current(call.platform, found)
@@ -46,7 +47,7 @@ def listing(call: Call, app: str, style: str) -> None:
 @format_option
 def get(call: Call, app: str, name: str, style: str) -> None:
     """Print the value of one config var, and nothing else."""
-    from gitpaas import configvars
+    from gitpaas.apps import configvars
 
     variables = configvars.current(call.platform, call.app(app))
     if name not in variables:
@@ -80,7 +81,7 @@ def set_(call: Call, app: str, pairs: Sequence[str], source: str | None, no_rest
 @_no_restart
 def unset(call: Call, app: str, names: Sequence[str], no_restart: bool) -> None:
     """Remove config vars: a new release, started without downtime."""
-    from gitpaas import configvars
+    from gitpaas.apps import configvars
 
     found = call.app(app)
     known = configvars.current(call.platform, found)
@@ -95,7 +96,7 @@ def unset(call: Call, app: str, names: Sequence[str], no_restart: bool) -> None:
 @click.option("--format", "style", type=click.Choice(["env", "json", "shell"]), default="env", help="env unless told.")
 def export(call: Call, app: str, style: str) -> None:
     """Print all config vars for another program: a .env file, JSON, or commands that a shell can eval."""
-    from gitpaas import configvars
+    from gitpaas.apps import configvars
 
     variables = configvars.current(call.platform, call.app(app))
     call.console.out(envfile.write({name: value.reveal() for name, value in variables.items()}, style))
@@ -116,7 +117,7 @@ def import_(call: Call, app: str, source: str, style: str, replace: bool, no_res
 @command("config:rekey", role="admin", changes=True)
 def rekey_(call: Call) -> None:
     """Make a new key for the config vars of all apps, and seal them anew. The old key opens none of them any more."""
-    from gitpaas import rekey
+    from gitpaas.apps import rekey
 
     done = rekey.rekey(call.platform)
     counted = f"config vars: {done.values}, releases: {done.releases}"

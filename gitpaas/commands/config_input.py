@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gitpaas import envfile
+from gitpaas.apps import envfile
 from gitpaas.commands import given
 from gitpaas.commands.call import Call
 from gitpaas.errors import UsageError

@@ -69,7 +69,7 @@ def run(call: Call, app: str, entry: str, wait: bool) -> int:
 @click.option("--all", "everything", is_flag=True, help="All entries of the app.")
 def suspend(call: Call, app: str, entry: str | None, everything: bool) -> None:
     """Let a cron entry run no more until cron:resume. Deploys leave that so; a run under way goes on."""
-    from gitpaas import schedules
+    from gitpaas.apps import schedules
 
     found = call.app(app)
     names = _chosen(call, found, entry, everything)
@@ -83,7 +83,8 @@ def suspend(call: Call, app: str, entry: str | None, everything: bool) -> None:
 @click.option("--all", "everything", is_flag=True, help="All entries of the app.")
 def resume(call: Call, app: str, entry: str | None, everything: bool) -> None:
     """Let a suspended cron entry run again, from its next time on."""
-    from gitpaas import cron, schedules
+    from gitpaas import cron
+    from gitpaas.apps import schedules
 
     found = call.app(app)
     names = _chosen(call, found, entry, everything)

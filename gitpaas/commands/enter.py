@@ -14,8 +14,9 @@ from gitpaas.commands.call import Call
 @optional_words_argument("[PROCESS.N] [--] [COMMAND...]")
 def enter(call: Call, app: str, words: Sequence[str]) -> int:
     """Open a shell, or run a command, in an instance that runs (web.1 unless told): ssh -t. It ends with you."""
-    from gitpaas import entering, oneoffs
-    from gitpaas.relay import relay
+    from gitpaas import oneoffs
+    from gitpaas.oneoffs import entering
+    from gitpaas.oneoffs.relay import relay
 
     found = call.app(app)
     instance, rest = entering.choose(call.platform, found, words)

@@ -9,11 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from gitpaas import holding
+from gitpaas.apps import holding
 from gitpaas.commands.table import Column, age, iso, render
-from gitpaas.gauge import Load
+from gitpaas.instances.gauge import Load
+from gitpaas.instances.plan import Missing
 from gitpaas.output import seconds
-from gitpaas.plan import Missing
 from gitpaas.store import App
 from gitpaas.values import Exit, Instance, Page
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from gitpaas import people
+from gitpaas.access import people
 from gitpaas.commands import given
 from gitpaas.commands.base import command, format_option
 from gitpaas.commands.call import Call

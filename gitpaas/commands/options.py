@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from gitpaas import options
+from gitpaas.apps import options
 from gitpaas.builders import BUILDERS
 from gitpaas.commands.base import app_argument, command
 from gitpaas.commands.call import Call
@@ -94,7 +94,8 @@ def _shown(key: str, value: str) -> str:
 
 def _require_builder(call: Call, chosen: BuildOptions) -> None:
     """UsageError unless this server can use the builder that is asked for."""
-    from gitpaas import choosing, platform
+    from gitpaas import platform
+    from gitpaas.apps import choosing
 
     name = choosing.asked_for(chosen)
     kinds = {builder.name: builder.kind for builder in BUILDERS}

@@ -13,7 +13,7 @@ from gitpaas.commands.base import app_argument, command, format_option
 from gitpaas.commands.call import Call
 from gitpaas.commands.table import UNSEEN
 from gitpaas.errors import UsageError
-from gitpaas.plan import crash_loops
+from gitpaas.instances.plan import crash_loops
 from gitpaas.store import App
 from gitpaas.values import Survey, instance_name, process_name
 
@@ -139,7 +139,8 @@ def _quantity(text: str) -> tuple[str, int]:
 
 
 def _look(call: Call, app: App, seen: Survey) -> instances.Shown:
-    from gitpaas import gauge, releases
+    from gitpaas import releases
+    from gitpaas.instances import gauge
 
     own = sorted((one for one in seen.instances if one.one_off is None), key=lambda i: (i.process, i.number, i.release))
     loads = gauge.at_once(call.platform.runtime, own)

@@ -14,7 +14,7 @@ from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
 from gitpaas.commands.door import guarded
 from gitpaas.errors import GitpaasError, UsageError
-from gitpaas.repository import Move
+from gitpaas.git.repository import Move
 from gitpaas.values import ROLES, Actor, Role, app_name, object_id
 
 if TYPE_CHECKING:

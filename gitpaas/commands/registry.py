@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from gitpaas import registries
 from gitpaas.commands.base import command, format_option
 from gitpaas.commands.call import Call
 from gitpaas.commands.table import Column, render
+from gitpaas.engine import registries
 from gitpaas.errors import NotFound, UsageError
 from gitpaas.values import Secret
 

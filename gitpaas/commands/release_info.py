@@ -13,8 +13,8 @@ from gitpaas.store import App, Build, Release
 from gitpaas.values import Artifact
 
 if TYPE_CHECKING:
-    from gitpaas.differences import Difference, Names
     from gitpaas.platform import Platform
+    from gitpaas.releases.differences import Difference, Names
 
 
 def state(app: App, release: Release) -> str:
@@ -57,7 +57,9 @@ def describe(app: App, release: Release) -> dict[str, Any]:
 
 def describe_all(platform: Platform, app: App, release: Release) -> dict[str, Any]:
     """All of it. Config vars by name only."""
-    from gitpaas import configvars, differences, releases
+    from gitpaas import releases
+    from gitpaas.apps import configvars
+    from gitpaas.releases import differences
 
     made, difference = releases.artifact(release), differences.since_before(platform, app, release)
     return describe(app, release) | {
@@ -73,7 +75,9 @@ def describe_all(platform: Platform, app: App, release: Release) -> dict[str, An
 
 def lines(platform: Platform, app: App, release: Release) -> list[tuple[str, str]]:
     """The same for people: label and text. A label that is empty goes on with what the one above it says."""
-    from gitpaas import configvars, differences, releases
+    from gitpaas import releases
+    from gitpaas.apps import configvars
+    from gitpaas.releases import differences
 
     made, needed = releases.artifact(release), took(release)
     told = [

@@ -78,7 +78,7 @@ def output(call: Call, app: str, release: str | None, style: str) -> None:
 @_release_argument
 def pin(call: Call, app: str, release: str | None) -> None:
     """Keep what a release runs, or the live one's, whatever comes after it: a rollback needs no build."""
-    from gitpaas import retention
+    from gitpaas.releases import retention
 
     found = call.app(app)
     chosen = _find(found, release)
@@ -92,7 +92,7 @@ def pin(call: Call, app: str, release: str | None) -> None:
 @_release_argument
 def unpin(call: Call, app: str, release: str | None) -> None:
     """Let a pinned release go when its time has come, as others do."""
-    from gitpaas import retention
+    from gitpaas.releases import retention
 
     found = call.app(app)
     chosen = _find(found, release)

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from gitpaas import linux, resources
+from gitpaas import linux
+from gitpaas.apps import resources
 from gitpaas.commands.base import app_argument, command, format_option
 from gitpaas.commands.call import Call
 from gitpaas.commands.table import Column, render
@@ -62,7 +63,7 @@ def unset(call: Call, app: str, keys: Sequence[str], process: str | None, no_res
 
 
 def _change(call: Call, app: App, process: str | None, texts: Mapping[str, str], no_restart: bool) -> None:
-    from gitpaas import limiting
+    from gitpaas.instances import limiting
 
     words = " ".join(f"{key}={text[:80]}" for key, text in texts.items())
     call.note(f"{process[:80]}: {words}" if process else words)

@@ -94,7 +94,7 @@ def end(call: Call, app: str, name: str) -> None:
 
 def _attend(call: Call, app: App, line: str, timeout: float | None, env: Env) -> int:
     from gitpaas import oneoffs
-    from gitpaas.relay import relay
+    from gitpaas.oneoffs.relay import relay
 
     with (
         call.console.streams() as streams,

@@ -14,7 +14,7 @@ from gitpaas.commands.base import command, format_option, optional_app_argument
 from gitpaas.commands.call import Call
 from gitpaas.commands.instances import cpu, loaded, memory, uptime
 from gitpaas.commands.table import UNSEEN, Column, cut, render
-from gitpaas.gauge import Gauge, Load
+from gitpaas.instances.gauge import Gauge, Load
 from gitpaas.output import Streams, amount, seconds
 from gitpaas.values import Instance
 

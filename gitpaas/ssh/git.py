@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dulwich.errors import GitProtocolError, HangupException
 from paramiko.channel import Channel
 
-from gitpaas import access, repository
+from gitpaas import access
 from gitpaas.errors import GitpaasError, NotAllowed, NotFound, UsageError
+from gitpaas.git import repository
 from gitpaas.ssh import upload
 from gitpaas.ssh.receive import PushHandler
 from gitpaas.ssh.services import Services

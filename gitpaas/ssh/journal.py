@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from gitpaas import events
 from gitpaas.errors import NotAllowed, StoreFailed
-from gitpaas.repository import Move, is_zero
+from gitpaas.git.repository import Move, is_zero
 from gitpaas.store import Store
 from gitpaas.values import Actor
 

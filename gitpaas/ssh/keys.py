@@ -8,7 +8,7 @@ import hashlib
 import time
 from dataclasses import dataclass
 
-from gitpaas import people
+from gitpaas.access import people
 from gitpaas.errors import UsageError
 from gitpaas.store import Key, Store
 from gitpaas.values import Actor

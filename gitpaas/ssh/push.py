@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gitpaas import hook
 from gitpaas.errors import GitpaasError, NotAllowed
-from gitpaas.repository import Move, is_zero
+from gitpaas.git import hook
+from gitpaas.git.repository import Move, is_zero
 from gitpaas.ssh import follow, refs
 from gitpaas.ssh.follow import Client
 from gitpaas.ssh.ingest import open_quarantine

@@ -28,7 +28,7 @@ from dulwich.repo import MemoryRepo, Repo
 from dulwich.server import Backend, BackendRepo, ReceivePackHandler
 
 from gitpaas import __version__, shell
-from gitpaas.repository import RELEASES, RESERVED, Move
+from gitpaas.git.repository import RELEASES, RESERVED, Move
 from gitpaas.ssh import push
 from gitpaas.ssh.children import git_env
 from gitpaas.ssh.services import Services

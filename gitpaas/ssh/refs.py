@@ -8,7 +8,7 @@ from pathlib import Path
 from dulwich.refs import check_ref_format
 
 from gitpaas.errors import Conflict
-from gitpaas.repository import RESERVED, Move, move
+from gitpaas.git.repository import RESERVED, Move, move
 
 _LONGEST = 250  # bytes: a ref is a path, and becomes part of messages, file names and host names
 

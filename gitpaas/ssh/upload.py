@@ -13,7 +13,7 @@ from typing import IO, cast
 from paramiko.channel import Channel
 from paramiko.ssh_exception import SSHException
 
-from gitpaas.repository import HIDDEN
+from gitpaas.git.repository import HIDDEN
 from gitpaas.ssh.children import git_env
 from gitpaas.ssh.pipes import write_all
 from gitpaas.ssh.transport import Pipe

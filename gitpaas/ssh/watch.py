@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
-from gitpaas import access, people
+from gitpaas import access
+from gitpaas.access import people
 from gitpaas.ssh.keys import PublicKey
 from gitpaas.store import Store
 from gitpaas.values import Actor

@@ -26,10 +26,11 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
-from gitpaas import apps, configvars, releases, store  # noqa: E402
+from gitpaas import apps, releases, store  # noqa: E402
+from gitpaas.apps import configvars  # noqa: E402
 from gitpaas.config import load  # noqa: E402
+from gitpaas.instances.reconcile import Reconciler  # noqa: E402
 from gitpaas.platform import Platform, build_platform  # noqa: E402
-from gitpaas.reconcile import Reconciler  # noqa: E402
 from gitpaas.values import Actor, Artifact  # noqa: E402
 from tests.e2e.programs import wait_until  # noqa: E402
 from tests.e2e.world import AppRepo, World  # noqa: E402

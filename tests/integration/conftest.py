@@ -16,9 +16,10 @@ import flow as flows
 import pytest
 from flow import Flow, Images
 
-from gitpaas import repository, store
+from gitpaas import store
 from gitpaas.config import Config
 from gitpaas.errors import NotAllowed
+from gitpaas.git import repository
 from gitpaas.output import Console
 from gitpaas.ssh import hostkey, keys
 from gitpaas.ssh.server import SshServer

@@ -24,8 +24,8 @@ from gitpaas import apps, releases
 from gitpaas.config import Config
 from gitpaas.engine import stream
 from gitpaas.errors import EngineFailed
+from gitpaas.instances.reconcile import Reconciler
 from gitpaas.logs import Collector
-from gitpaas.reconcile import Reconciler
 from gitpaas.runtimes.combined import CombinedRuntime
 from gitpaas.runtimes.docker import DockerRuntime
 from gitpaas.runtimes.host import HostRuntime

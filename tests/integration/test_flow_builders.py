@@ -8,9 +8,11 @@ import flow as flows
 import pytest
 from flow import ALICE, MAIN, WEB, Flow, Images
 
-from gitpaas import deploy, options, releases, retention
+from gitpaas import deploy, releases
+from gitpaas.apps import options
 from gitpaas.config import Config
 from gitpaas.errors import NotFound
+from gitpaas.releases import retention
 from gitpaas.store import App, Release
 
 

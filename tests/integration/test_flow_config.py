@@ -11,7 +11,9 @@ import pytest
 from flow import ALICE, BOB, Flow, meanwhile
 from instances import until
 
-from gitpaas import configvars, deploy, locks, phases
+from gitpaas import deploy, locks
+from gitpaas.apps import configvars
+from gitpaas.builds import phases
 from gitpaas.errors import Unhealthy, UsageError
 from gitpaas.store import Release
 

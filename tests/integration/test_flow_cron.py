@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from flow import ALICE, Flow
 
-from gitpaas import apps, cron, deploy, oneoffs, schedules
+from gitpaas import apps, cron, deploy, oneoffs
+from gitpaas.apps import schedules
+from gitpaas.cron.scheduler import Scheduler
 from gitpaas.errors import NotFound
 from gitpaas.output import Output
-from gitpaas.scheduler import Scheduler
 from gitpaas.store import App, Event, OneOff, Schedule
 
 JOB = "worker: exec sleep 600\n"

@@ -7,7 +7,9 @@ import re
 import pytest
 from flow import ALICE, Flow
 
-from gitpaas import deploy, history, repository
+from gitpaas import deploy
+from gitpaas.git import repository
+from gitpaas.releases import history
 from gitpaas.store import Release
 
 

@@ -8,7 +8,10 @@ import pytest
 from flow import ALICE, MAIN, WEB, Flow
 from instances import until
 
-from gitpaas import deploy, events, queue, releases, repository, retention
+from gitpaas import deploy, events, releases
+from gitpaas.builds import queue
+from gitpaas.git import repository
+from gitpaas.releases import retention
 from gitpaas.store import Build, Release
 
 RELEASE_AND_WEB = f"release: echo phase\n{WEB}"
@@ -34,7 +37,7 @@ STEPS = [
 MOMENTS = [(step, when, live) for step, *lives in STEPS for when, live in zip(("before", "after"), lives, strict=True)]
 
 DIE = """
-import gitpaas.building, gitpaas.receive
+import gitpaas.builds.building, gitpaas.receive
 module, name = {step!r}.split(".")
 module = getattr(gitpaas, module)
 real = getattr(module, name)
@@ -178,7 +181,7 @@ def test_locks_of_builds_that_ended_go_with_the_next(flow: Flow) -> None:
 
 
 def test_only_the_last_hundred_builds_are_remembered(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gitpaas.retention._BUILDS", 2)
+    monkeypatch.setattr("gitpaas.releases.retention._BUILDS", 2)
     for _ in range(4):
         flow.deploy()
     builds = [build.id for build in Build.select().order_by(Build.id)]

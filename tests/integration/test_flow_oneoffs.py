@@ -12,8 +12,8 @@ from instances import Sleeper, output, until
 
 from gitpaas import apps, deploy, logs, oneoffs
 from gitpaas.errors import Conflict, NotFound, RuntimeFailed
+from gitpaas.instances.reconcile import Reconciler
 from gitpaas.logs import Collector
-from gitpaas.reconcile import Reconciler
 from gitpaas.store import Event, OneOff
 from gitpaas.values import Instance, Secret
 

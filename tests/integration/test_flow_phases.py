@@ -7,8 +7,9 @@ import json
 import pytest
 from flow import ALICE, WEB, Flow, Images
 
-from gitpaas import deploy, releases, retention
+from gitpaas import deploy, releases
 from gitpaas.logs import read_build
+from gitpaas.releases import retention
 from gitpaas.store import Release
 
 PHASES = f'release: echo "release phase"; echo $GITPAAS_RELEASE\n{WEB}'

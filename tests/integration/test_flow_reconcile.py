@@ -13,10 +13,13 @@ import pytest
 from flow import ALICE, WEB, WORKER, Flow
 from instances import until
 
-from gitpaas import apps, deploy, limiting, linux, locks, queue, repository
+from gitpaas import apps, deploy, linux, locks
+from gitpaas.builds import queue
 from gitpaas.errors import Conflict, EngineFailed, RuntimeFailed
+from gitpaas.git import repository
+from gitpaas.instances import limiting
+from gitpaas.instances.reconcile import Reconciler
 from gitpaas.platform import Platform
-from gitpaas.reconcile import Reconciler
 from gitpaas.store import App, Event
 
 
@@ -89,7 +92,7 @@ def test_crash_loop_is_over_when_it_has_run_for_a_while(flow: Flow, monkeypatch:
     flow.reconcile(lambda: flow.labels() == ["web.1 v2", "worker.1 v2"])
     assert events(flow) == told, "it may crash again at once"
 
-    monkeypatch.setattr("gitpaas.loops.STEADY", 0.0)
+    monkeypatch.setattr("gitpaas.instances.loops.STEADY", 0.0)
     another_server(flow)
     flow.reconcile(lambda: events(flow) != told)
     flow.reconcile()
@@ -252,7 +255,7 @@ def test_clock_that_is_set_delays_no_restart(flow: Flow, monkeypatch: pytest.Mon
         flow.crash(flow.running()[0])
         flow.reconcile(lambda: flow.routed_releases() == {1})
     real = time.time
-    monkeypatch.setattr("gitpaas.reconcile.time.time", lambda: real() + hours * 3600)
+    monkeypatch.setattr("gitpaas.instances.reconcile.time.time", lambda: real() + hours * 3600)
     flow.crash(flow.running()[0])
     flow.reconcile(lambda: flow.routed_releases() == {1})
 

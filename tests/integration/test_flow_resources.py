@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from flow import ALICE, WEB, WORKER, Flow
 
-from gitpaas import deploy, limiting, oneoffs
+from gitpaas import deploy, oneoffs
 from gitpaas.errors import Unhealthy, UsageError
+from gitpaas.instances import limiting
 from gitpaas.store import App
 from gitpaas.values import InstanceSpec, Limits
 

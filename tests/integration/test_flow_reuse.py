@@ -9,8 +9,11 @@ import flow as flows
 import pytest
 from flow import ALICE, MAIN, WEB, Flow, Images
 
-from gitpaas import deploy, options, releases, repository, retention, reuse, shell
+from gitpaas import deploy, releases, shell
+from gitpaas.apps import options
 from gitpaas.config import Config
+from gitpaas.git import repository
+from gitpaas.releases import retention, reuse
 from gitpaas.store import Release, Seal, Store
 from gitpaas.values import BuildOptions
 

@@ -7,17 +7,18 @@ import signal
 import pytest
 from flow import ALICE, MAIN, WEB, Flow
 
-from gitpaas import deploy, phases, queue, receive, releases, shell
+from gitpaas import deploy, receive, releases, shell
+from gitpaas.builds import phases, queue
 from gitpaas.errors import NotFound, NotKept, Superseded
+from gitpaas.git.repository import Move
 from gitpaas.receive import Push
-from gitpaas.repository import Move
 from gitpaas.store import Build, Release
 
 KILLED = """
-import gitpaas.receive, gitpaas.rollout
+import gitpaas.receive, gitpaas.instances.rollout
 from gitpaas.receive import Push
-from gitpaas.repository import Move
-gitpaas.rollout.roll_out = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+from gitpaas.git.repository import Move
+gitpaas.instances.rollout.roll_out = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 move = Move(flows.MAIN, {commit!r}, {commit!r})
 gitpaas.receive.receive(flow.platform, Push("hello", (move,), flows.ALICE, restores=2), flow.lines)
 """

@@ -17,9 +17,10 @@ from flow import ALICE, MAIN, WEB, Flow
 from instances import until
 from ports import free_port
 
-from gitpaas import deploy, limiting, rolling
+from gitpaas import deploy
 from gitpaas.config import Config
 from gitpaas.errors import EngineFailed, Unhealthy
+from gitpaas.instances import limiting, rolling
 from gitpaas.router.process import CaddyProcess
 from gitpaas.store import App, Build, Release
 
@@ -298,7 +299,7 @@ def test_formation_that_grows_and_shrinks_with_a_release(flow: Flow) -> None:
 # Killed in the middle
 
 KILL = """
-import gitpaas.building, gitpaas.receive
+import gitpaas.builds.building, gitpaas.receive
 module, name = {step!r}.split(".")
 module = getattr(gitpaas, module) if module != "runtime" else flow.platform.runtime
 real, calls = getattr(module, name), []

@@ -202,7 +202,7 @@ def test_fault_after_going_live_does_not_undo_it(flow: Flow, monkeypatch: pytest
     flow.deploy()
     fresh = flow.commit()
     with monkeypatch.context() as broken:
-        broken.setattr("gitpaas.retention.prune", lambda *_: 1 / 0)
+        broken.setattr("gitpaas.releases.retention.prune", lambda *_: 1 / 0)
         assert flow.push(fresh) == 0
     assert (flow.last_build().status, flow.live.commit, flow.ref(MAIN)) == ("live", fresh, fresh)
     assert releases.is_kept(flow.platform, flow.live)

@@ -8,7 +8,8 @@ import pytest
 from flow import ALICE, BOB, MAIN, WEB, WORKER, Flow, Images, Lines
 from instances import until
 
-from gitpaas import deploy, queue
+from gitpaas import deploy
+from gitpaas.builds import queue
 from gitpaas.errors import BuildFailed, EngineFailed, GitpaasError, RouterFailed, ToolFailed
 from gitpaas.store import Build
 from gitpaas.values import RECEIVE_REASONS

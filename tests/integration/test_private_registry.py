@@ -15,7 +15,7 @@ import engine
 import pytest
 from dockerfiles import Yard
 
-from gitpaas import registries
+from gitpaas.engine import registries
 from gitpaas.errors import BuildFailed
 from gitpaas.values import Secret
 

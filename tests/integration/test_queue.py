@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from gitpaas import apps, platform, queue, repository, store
+from gitpaas import apps, platform, store
+from gitpaas.builds import queue
 from gitpaas.config import Config
 from gitpaas.errors import Conflict, Superseded
+from gitpaas.git import repository
+from gitpaas.git.repository import Move
 from gitpaas.output import Output
 from gitpaas.platform import Platform
-from gitpaas.repository import Move
 from gitpaas.router.caddy import CaddyRouter
 from gitpaas.runtimes.host import HostRuntime
 from gitpaas.store import App, Build

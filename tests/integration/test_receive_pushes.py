@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gitpaas import repository
+from gitpaas.git import repository
 from tests.integration.conftest import eventually, run
 
 pytestmark = [pytest.mark.needs("git"), pytest.mark.needs("ssh")]

@@ -14,14 +14,15 @@ import pytest
 from flow import ALICE, WEB, Flow
 from instances import until
 
-from gitpaas import configvars, deploy, releases
+from gitpaas import deploy, releases
+from gitpaas.apps import configvars
+from gitpaas.apps.rekey import rekey
 from gitpaas.errors import BadConfig
-from gitpaas.rekey import rekey
 from gitpaas.store import ConfigVar, Release, Seal
 
 STEPS = ["Seal.add_key", "rekey._close_again", "Seal.drop_old_keys", "Store.tidy"]
 DIE = """
-import gitpaas.rekey as rekey
+import gitpaas.apps.rekey as rekey
 from gitpaas.store import Seal, Store
 owner, name = {step!r}.split(".")
 owner = dict(Seal=Seal, Store=Store, rekey=rekey)[owner]
@@ -93,7 +94,7 @@ def test_the_old_key_opens_nothing_any_more_and_the_new_one_all(filled: Flow, tm
 def test_a_row_that_was_read_before_still_serves(filled: Flow) -> None:
     # given a deploy that has its release in hand, while another process changes the key twice
     release = filled.live
-    again = filled.process("from gitpaas.rekey import rekey\nrekey(flow.platform)\nrekey(flow.platform)")
+    again = filled.process("from gitpaas.apps.rekey import rekey\nrekey(flow.platform)\nrekey(flow.platform)")
     assert ended(again) == 0
     # when it starts an instance of it, and copies it
     spec = releases.spec(filled.platform, filled.app, release, "web", 1)
@@ -105,7 +106,7 @@ def test_a_row_that_was_read_before_still_serves(filled: Flow) -> None:
 
 def test_a_rollback_that_was_made_before_goes_live_with_its_config(filled: Flow) -> None:
     release = releases.bring_back(filled.platform, filled.app, filled.live, ALICE)
-    again = filled.process("from gitpaas.rekey import rekey\nrekey(flow.platform)\nrekey(flow.platform)")
+    again = filled.process("from gitpaas.apps.rekey import rekey\nrekey(flow.platform)\nrekey(flow.platform)")
     assert ended(again) == 0
 
     releases.bring_up_to_date(filled.platform, filled.app, release)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gitpaas import repository
 from gitpaas.errors import CommandFailed
+from gitpaas.git import repository
 
 pytestmark = pytest.mark.needs("git")
 

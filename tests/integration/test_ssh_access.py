@@ -14,7 +14,8 @@ import paramiko
 import pytest
 from callers import Caller, quiet_platform
 
-from gitpaas import commands, events, logs, people
+from gitpaas import commands, events, logs
+from gitpaas.access import people
 from gitpaas.config import Config
 from gitpaas.ssh.server import SshServer
 from gitpaas.store import App, Key

@@ -6,7 +6,7 @@ import pytest
 from callers import Answer, Caller
 from test_commands_keys import fresh
 
-from gitpaas import people
+from gitpaas.access import people
 from gitpaas.store import Access, App, Key
 from gitpaas.values import Actor
 

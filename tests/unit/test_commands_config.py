@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from callers import Answer, Caller
 
-from gitpaas import configvars, deploy
+from gitpaas import deploy
+from gitpaas.apps import configvars
 from gitpaas.config import Config
 from gitpaas.store import App, Release, Store
 

@@ -11,7 +11,7 @@ from callers import Caller
 
 from gitpaas.commands import instances
 from gitpaas.commands.instances import Shown
-from gitpaas.gauge import Gauge, Load
+from gitpaas.instances.gauge import Gauge, Load
 from gitpaas.store import App
 from gitpaas.values import Exit, Instance, Usage
 
@@ -201,7 +201,7 @@ def test_of_many_that_wait_some_are_named(hello: Caller) -> None:
 
 def test_who_reads_again_waits_for_nothing(hello: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
-    monkeypatch.setattr("gitpaas.gauge.time.sleep", slept.append)
+    monkeypatch.setattr("gitpaas.instances.gauge.time.sleep", slept.append)
     one, runtime = instance(), hello.platform.runtime
     gauge = Gauge(runtime)
     assert gauge.read([one]) == {}

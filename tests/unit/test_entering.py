@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import pytest
 from callers import Caller
 
-from gitpaas import entering
 from gitpaas.errors import NotFound
+from gitpaas.oneoffs import entering
 from gitpaas.store import App
 from gitpaas.values import Instance
 

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from gitpaas import envfile
+from gitpaas.apps import envfile
 from gitpaas.errors import UsageError
 
 PIECES = [

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from gitpaas import holding, platform, store
+from gitpaas import platform, store
+from gitpaas.apps import holding
 from gitpaas.config import Config
 from gitpaas.errors import Conflict, UsageError
 from gitpaas.store import App

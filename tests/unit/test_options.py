@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from callers import Caller
 
-from gitpaas import options
+from gitpaas.apps import options
 from gitpaas.errors import UsageError
 from gitpaas.store import App
 from gitpaas.values import BuildOptions, RunOptions

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gitpaas.plan import Missing, plan
+from gitpaas.instances.plan import Missing, plan
 from gitpaas.values import Instance
 
 

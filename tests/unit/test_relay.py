@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from gitpaas.errors import CommandFailed
+from gitpaas.oneoffs.relay import relay
 from gitpaas.output import Terminal
-from gitpaas.relay import relay
 
 Piece = tuple[int, bytes]
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from gitpaas import resources
+from gitpaas.apps import resources
 from gitpaas.config import Config
 from gitpaas.errors import UsageError
 from gitpaas.store import App

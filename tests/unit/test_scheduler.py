@@ -9,7 +9,8 @@ import pytest
 from callers import quiet_platform
 from schedules import EVERY_MINUTE, NOON, Rig
 
-from gitpaas import cron, schedules
+from gitpaas import cron
+from gitpaas.apps import schedules
 from gitpaas.config import Config
 from gitpaas.errors import RuntimeFailed
 from gitpaas.store import App, OneOff, Schedule

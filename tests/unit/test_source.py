@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from gitpaas import source, submodules
 from gitpaas.errors import BuildFailed, CommandFailed
+from gitpaas.git import source, submodules
 
 ENV = {
     "PATH": os.environ["PATH"],
@@ -374,7 +374,7 @@ def test_a_commit_missing_at_the_address_names_it(tmp_path: Path, target: Path) 
     ],
 )
 def test_relative_addresses_resolve_as_gits_own(origin: str, url: str, resolved: str) -> None:
-    from gitpaas.submodules import _resolved
+    from gitpaas.git.submodules import _resolved
 
     assert _resolved(origin, url) == resolved
 

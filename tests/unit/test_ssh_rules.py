@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gitpaas.errors import UsageError
-from gitpaas.repository import Move
+from gitpaas.git.repository import Move
 from gitpaas.ssh import git, refs
 from gitpaas.ssh.keys import PublicKey
 from gitpaas.ssh.lobby import MOST_OF_ONE, Lobby

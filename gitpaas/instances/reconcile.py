@@ -12,10 +12,14 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from gitpaas import health, holding, leaving, locks, queue, releases, rolling, settling, starting
+from gitpaas import health, locks, releases
+from gitpaas.apps import holding
+from gitpaas.builds import queue
 from gitpaas.errors import RuntimeFailed
-from gitpaas.news import News, Tell
-from gitpaas.plan import Missing, Plan, plan
+from gitpaas.instances import leaving, rolling, starting
+from gitpaas.instances.news import News, Tell
+from gitpaas.instances.plan import Missing, Plan, plan
+from gitpaas.oneoffs import settling
 from gitpaas.platform import Platform
 from gitpaas.releases import Intent
 from gitpaas.store import App, Release

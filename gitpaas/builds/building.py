@@ -6,11 +6,14 @@ import json
 import os
 from dataclasses import replace
 
-from gitpaas import appjson, apps, choosing, declared, options, releases, reuse, shell, source
+from gitpaas import appjson, apps, releases, shell
+from gitpaas.apps import choosing, declared, options
 from gitpaas.artifacts.room import require_room
 from gitpaas.config import git_environment
+from gitpaas.git import source
 from gitpaas.output import Output
 from gitpaas.platform import Platform
+from gitpaas.releases import reuse
 from gitpaas.store import App, Build, Release
 from gitpaas.values import Artifact, BuildRequest, Limits
 

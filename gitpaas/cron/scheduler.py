@@ -14,9 +14,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from math import inf
 
-from gitpaas import cron, crontab, events, oneoffs, schedules
+from gitpaas import cron, crontab, events, oneoffs
+from gitpaas.apps import schedules
 from gitpaas.errors import GitpaasError
-from gitpaas.news import Tell
+from gitpaas.instances.news import Tell
 from gitpaas.platform import Platform
 from gitpaas.store import App, OneOff, Schedule
 from gitpaas.values import CronEntry

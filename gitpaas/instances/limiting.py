@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from gitpaas import apps, holding, releases, resources, rollout
+from gitpaas import apps, releases
+from gitpaas.apps import holding, resources
 from gitpaas.errors import GitpaasError, Unhealthy
+from gitpaas.instances import rollout
 from gitpaas.output import Output
 from gitpaas.platform import Platform
 from gitpaas.store import App, Release

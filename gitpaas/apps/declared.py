@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gitpaas import configvars
 from gitpaas.appjson import AppJson
+from gitpaas.apps import configvars
 from gitpaas.errors import BuildFailed
 from gitpaas.output import Output
 from gitpaas.platform import Platform

@@ -13,7 +13,9 @@ from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
-from gitpaas import configvars, locks, options, releases, repository
+from gitpaas import locks, releases
+from gitpaas.apps import configvars, options
+from gitpaas.git import repository
 from gitpaas.output import Output
 from gitpaas.platform import Platform
 from gitpaas.store import App, Build, Release

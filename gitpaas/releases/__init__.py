@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 
-from gitpaas import apps, configvars, holding, options, resources, schedules
+from gitpaas import apps
+from gitpaas.apps import configvars, holding, options, resources, schedules
 from gitpaas.errors import NotFound
 from gitpaas.platform import Platform
 from gitpaas.store import App, Build, Formation, Release, Volume

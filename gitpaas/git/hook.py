@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Sequence
 
 from gitpaas.config import Config
-from gitpaas.repository import Move
+from gitpaas.git.repository import Move
 from gitpaas.values import Actor
 
 

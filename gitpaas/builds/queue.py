@@ -16,12 +16,13 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from gitpaas import events, linux, locks, logs, releases, repository, retention
+from gitpaas import events, linux, locks, logs, releases
 from gitpaas.errors import CommandFailed, Conflict, Superseded
+from gitpaas.git import repository
+from gitpaas.git.repository import Move
 from gitpaas.output import Output
 from gitpaas.platform import Platform
-from gitpaas.releases import unfinished
-from gitpaas.repository import Move
+from gitpaas.releases import retention, unfinished
 from gitpaas.store import App, Build, Release
 from gitpaas.values import Actor
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 
 from gitpaas import events
-from gitpaas.plan import LOOP, STEADY, Missing
+from gitpaas.instances.plan import LOOP, STEADY, Missing
 from gitpaas.values import Instance, instance_name
 
 _ACTION = "crash-loop"

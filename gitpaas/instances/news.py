@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from gitpaas import events
-from gitpaas.loops import Loops
-from gitpaas.plan import LOOP, Missing
+from gitpaas.instances.loops import Loops
+from gitpaas.instances.plan import LOOP, Missing
 from gitpaas.values import Instance, Survey
 
 Tell = Callable[[str, str], None]  # (app, text): a line in the app's own log

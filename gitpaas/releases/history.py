@@ -11,10 +11,10 @@ import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
-from gitpaas import repository
 from gitpaas.errors import CommandFailed
+from gitpaas.git import repository
+from gitpaas.git.repository import NOTES, RELEASES
 from gitpaas.platform import Platform
-from gitpaas.repository import NOTES, RELEASES
 from gitpaas.store import App, Release
 
 _log = logging.getLogger(__name__)

@@ -17,8 +17,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, cast
 
-from gitpaas import shell, submodules
+from gitpaas import shell
 from gitpaas.errors import BuildFailed, CommandFailed, GitpaasError
+from gitpaas.git import submodules
 
 _MOST_ENTRIES = 1_000_000  # a few crafted objects can name 10^10 paths
 _MOST_BYTES = 16 << 30

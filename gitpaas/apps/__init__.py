@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from gitpaas import access, linux, locks, logs, repository, shell, tree
+from gitpaas import access, linux, locks, logs, shell, tree
 from gitpaas.config import Config
 from gitpaas.errors import Conflict, NotAllowed, NotFound
+from gitpaas.git import repository
 from gitpaas.platform import Platform
 from gitpaas.store import App, Build
 from gitpaas.values import Actor, Limits, app_name

@@ -10,14 +10,17 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from gitpaas import apps, history, holding, leaving, locks, releases, rolling, starting
+from gitpaas import apps, locks, releases
+from gitpaas.apps import holding
+from gitpaas.apps.holding import Copies
 from gitpaas.config import Config
 from gitpaas.errors import RouterFailed, RuntimeFailed, UsageError
-from gitpaas.holding import Copies
+from gitpaas.instances import leaving, rolling, starting
+from gitpaas.instances.plan import plan
+from gitpaas.instances.rolling import Change
 from gitpaas.output import Output
-from gitpaas.plan import plan
 from gitpaas.platform import Platform
-from gitpaas.rolling import Change
+from gitpaas.releases import history
 from gitpaas.store import App, Release
 from gitpaas.values import Instance
 

@@ -14,9 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gitpaas import holding, leaving, locks, releases, starting
+from gitpaas import locks, releases
+from gitpaas.apps import holding
 from gitpaas.config import Config
 from gitpaas.errors import GitpaasError
+from gitpaas.instances import leaving, starting
 from gitpaas.output import Output
 from gitpaas.platform import Platform
 from gitpaas.store import App, Release

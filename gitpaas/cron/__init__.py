@@ -6,7 +6,8 @@ import difflib
 import time
 from dataclasses import dataclass
 
-from gitpaas import crontab, locks, oneoffs, releases, schedules
+from gitpaas import crontab, locks, oneoffs, releases
+from gitpaas.apps import schedules
 from gitpaas.crontab import Due
 from gitpaas.errors import Conflict, NotFound
 from gitpaas.platform import Platform

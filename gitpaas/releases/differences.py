@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gitpaas import configvars, releases
+from gitpaas import releases
+from gitpaas.apps import configvars
 from gitpaas.platform import Platform
 from gitpaas.store import App, Release
 
