@@ -11,11 +11,12 @@ from gitpaas.builds import phases, queue
 from gitpaas.errors import BuildFailed, GitpaasError, NotKept, UsageError
 from gitpaas.git import repository
 from gitpaas.instances import rollout
+from gitpaas.names import process_name, settable_name, variable_name, variable_value
 from gitpaas.output import Laps, Output
 from gitpaas.platform import Platform
 from gitpaas.releases import retention, reuse
 from gitpaas.store import App, Build, Formation, Release
-from gitpaas.values import Actor, process_name, settable_name, variable_name, variable_value
+from gitpaas.values import Actor
 
 _NAMED = 8  # config vars in a release's description
 

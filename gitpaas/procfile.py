@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gitpaas import tree as trees
 from gitpaas.errors import BuildFailed, UsageError
-from gitpaas.values import process_name
+from gitpaas.names import process_name
 
 _LINE = re.compile(r"([^:\s]+)\s*:\s*(.*)")
 

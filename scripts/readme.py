@@ -9,7 +9,7 @@ from pathlib import Path
 from gitpaas.commands.base import Command
 from gitpaas.commands.every import COMMANDS
 from gitpaas.config import settings
-from gitpaas.values import PROVIDED
+from gitpaas.names import PROVIDED
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 
 from gitpaas.errors import NotAllowed
-from gitpaas.values import ROLES, Actor, Role, is_app_name
+from gitpaas.names import is_app_name
+from gitpaas.values import ROLES, Actor, Role
 
 
 def reaches(role: Role | None, needed: Role) -> bool:

@@ -25,7 +25,8 @@ from gitpaas.appjson import cron
 from gitpaas.appjson.fields import mapping, part, shown, wrong
 from gitpaas.appjson.scripts import scripts
 from gitpaas.errors import UsageError
-from gitpaas.values import CronEntry, HealthCheck, is_provided, process_name, variable_name
+from gitpaas.names import is_provided, process_name, variable_name
+from gitpaas.values import CronEntry, HealthCheck
 
 _MOST = 1000  # instances of one process type: a slip of the keyboard must not start a million
 

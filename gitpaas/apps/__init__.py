@@ -13,9 +13,10 @@ from gitpaas import access, linux, locks, logs, shell, tree
 from gitpaas.config import Config
 from gitpaas.errors import Conflict, NotAllowed, NotFound
 from gitpaas.git import repository
+from gitpaas.names import app_name
 from gitpaas.platform import Platform
 from gitpaas.store import App, Build
-from gitpaas.values import Actor, Limits, app_name
+from gitpaas.values import Actor, Limits
 
 # What a push deploys until a branch was chosen: whichever of these comes first.
 _FIRST_BRANCHES = ("main", "master")

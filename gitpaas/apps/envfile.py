@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn
 
 from gitpaas.errors import UsageError
-from gitpaas.values import settable_name, variable_value
+from gitpaas.names import settable_name, variable_value
 
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+:,./-]*")  # means itself, quoted or not, wherever it is read
 _ALL_OR_NOTHING = "Nothing was changed."

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 from gitpaas import apps
 from gitpaas.errors import Conflict, UsageError
+from gitpaas.names import instance_name
 from gitpaas.store import App
-from gitpaas.values import instance_name
 
 Formation = Mapping[str, int]  # how many of each process type there should be
 Copies = Mapping[str, tuple[int, ...]]  # and the numbers of those that are meant

@@ -9,8 +9,9 @@ from dataclasses import asdict, fields, replace
 from typing import Any, TypeVar
 
 from gitpaas.errors import UsageError
+from gitpaas.names import variable_name, variable_value
 from gitpaas.store import App
-from gitpaas.values import BuildOptions, RunOptions, variable_name, variable_value
+from gitpaas.values import BuildOptions, RunOptions
 
 BUILD_KEYS = ("builder", "root", "dockerfile", "target", "arg:NAME")
 RUN_KEYS = ("port", "read-only")

@@ -13,12 +13,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from gitpaas import apps, config
-from gitpaas.config import Config
+from gitpaas import apps
+from gitpaas.config import Config, kinds
 from gitpaas.errors import UsageError
+from gitpaas.names import process_name
 from gitpaas.output import amount
 from gitpaas.store import App
-from gitpaas.values import Limits, process_name
+from gitpaas.values import Limits
 
 KEYS = ("memory", "cpu", "processes")
 OTHERS = ""
@@ -78,7 +79,7 @@ def written(bounds: Limits) -> dict[str, str]:
 
 def _memory(text: str) -> int:
     try:
-        size = config.size(text)
+        size = kinds.size(text)
     except ValueError:
         raise UsageError(f"{text[:80]!r} is not an amount of memory.", "For example: --memory 512m, or 2g") from None
     if size < _LEAST_MEMORY:
@@ -91,7 +92,7 @@ def _memory(text: str) -> int:
 
 def _cpus(text: str) -> float:
     try:
-        count = config.cpus(text) or 0.0
+        count = kinds.cpus(text) or 0.0
     except ValueError:
         raise UsageError(f"{text[:80]!r} is not a number of CPUs.", "For example: --cpu 0.5, or 2") from None
     if count < _LEAST_CPUS:

@@ -15,7 +15,8 @@ import click
 from gitpaas import access
 from gitpaas.commands.call import Call
 from gitpaas.errors import NotAllowed, UsageError
-from gitpaas.values import Role, app_name
+from gitpaas.names import app_name
+from gitpaas.values import Role
 
 _HELP = ("-h", "--help")
 ALL_APPS = "*"  # where an app is named: no app's name

@@ -8,8 +8,8 @@ from gitpaas.apps import envfile
 from gitpaas.commands import given
 from gitpaas.commands.call import Call
 from gitpaas.errors import UsageError
+from gitpaas.names import is_variable_name, settable_name
 from gitpaas.store import App
-from gitpaas.values import is_variable_name, settable_name
 
 
 def from_words(call: Call, app: App, words: Sequence[str]) -> dict[str, str]:

@@ -18,8 +18,8 @@ from gitpaas.commands.base import command, format_option, optional_app_argument
 from gitpaas.commands.call import Call
 from gitpaas.commands.table import iso
 from gitpaas.errors import UsageError
+from gitpaas.names import app_name
 from gitpaas.store import Event
-from gitpaas.values import app_name
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _PAUSE = 0.3  # seconds between two looks while following

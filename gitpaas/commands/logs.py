@@ -10,7 +10,7 @@ import click
 from gitpaas.commands.base import app_argument, command, format_option
 from gitpaas.commands.call import Call
 from gitpaas.logs import follow, parse, tail
-from gitpaas.values import process_name
+from gitpaas.names import process_name
 
 
 @command("logs", role="read")

@@ -14,8 +14,9 @@ from gitpaas.commands.call import Call
 from gitpaas.commands.table import UNSEEN
 from gitpaas.errors import UsageError
 from gitpaas.instances.plan import crash_loops
+from gitpaas.names import instance_name, process_name
 from gitpaas.store import App
-from gitpaas.values import Survey, instance_name, process_name
+from gitpaas.values import Survey
 
 _MOST = 100  # of one process type
 _which = click.argument("name", metavar="PROCESS|PROCESS.N", required=False)

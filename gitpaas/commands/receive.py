@@ -15,7 +15,8 @@ from gitpaas.commands.call import Call
 from gitpaas.commands.door import guarded
 from gitpaas.errors import GitpaasError, UsageError
 from gitpaas.git.repository import Move
-from gitpaas.values import ROLES, Actor, Role, app_name, object_id
+from gitpaas.names import app_name, object_id
+from gitpaas.values import ROLES, Actor, Role
 
 if TYPE_CHECKING:
     from gitpaas import receive as room

@@ -11,7 +11,8 @@ from gitpaas.commands.base import app_argument, command, words_argument
 from gitpaas.commands.call import Call
 from gitpaas.commands.table import Column, ago, iso, plain, render
 from gitpaas.errors import UsageError
-from gitpaas.values import Env, Secret, variable_name, variable_value
+from gitpaas.names import variable_name, variable_value
+from gitpaas.values import Env, Secret
 
 if TYPE_CHECKING:
     from gitpaas.store import App, OneOff

@@ -8,7 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 from gitpaas import events
 from gitpaas.instances.plan import LOOP, STEADY, Missing
-from gitpaas.values import Instance, instance_name
+from gitpaas.names import instance_name
+from gitpaas.values import Instance
 
 _ACTION = "crash-loop"
 

@@ -10,11 +10,12 @@ from paramiko.channel import Channel
 from gitpaas import access
 from gitpaas.errors import GitpaasError, NotAllowed, NotFound, UsageError
 from gitpaas.git import repository
+from gitpaas.names import app_name
 from gitpaas.ssh import upload
 from gitpaas.ssh.receive import PushHandler
 from gitpaas.ssh.services import Services
 from gitpaas.ssh.wire import Wire
-from gitpaas.values import Actor, app_name
+from gitpaas.values import Actor
 
 
 def serve(channel: Channel, argv: Sequence[str], actor: Actor, services: Services, protocol: str | None) -> int:

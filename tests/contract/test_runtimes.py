@@ -15,7 +15,8 @@ from instances import MEGABYTE, UID, Host, Sleeper, There, host, output, until
 
 from gitpaas.config import Config
 from gitpaas.errors import CommandFailed, RuntimeFailed
-from gitpaas.values import PROVIDED, Exit, Instance, RunOptions, Secret, VolumeMount
+from gitpaas.names import PROVIDED
+from gitpaas.values import Exit, Instance, RunOptions, Secret, VolumeMount
 
 
 @pytest.fixture(

@@ -8,10 +8,11 @@ import pytest
 from gitpaas import cron
 from gitpaas.errors import RuntimeFailed
 from gitpaas.linux import Cgroup
+from gitpaas.names import PROVIDED
 from gitpaas.runtimes.command import command, shell_line
 from gitpaas.runtimes.environment import additions, environment
 from gitpaas.runtimes.ports import free_port
-from gitpaas.values import PROVIDED, Artifact, InstanceSpec, Limits, Secret
+from gitpaas.values import Artifact, InstanceSpec, Limits, Secret
 
 
 def spec(**values: object) -> InstanceSpec:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gitpaas.errors import UsageError
-from gitpaas.values import Secret, app_name, process_name, variable_name, variable_value
+from gitpaas.names import app_name, process_name, variable_name, variable_value
+from gitpaas.values import Secret
 
 
 @pytest.mark.parametrize("name", ["a", "hello", "my-app-2", "0", "x" * 63])
