@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PROC = Path("/proc")
+_STAT = 4096  # bytes that are more than any stat has
 _KILLS = 100
 _POLL = 0.2  # seconds, where there are no pidfds
 
@@ -132,17 +133,19 @@ def send(process: Process, number: signal.Signals) -> None:
 
 def wait_any(processes: Sequence[Process], timeout: float, wake: int | None = None) -> list[Process]:
     """Block until one of them ends, `wake` (a file descriptor) can be read, or time is up. Those that ended."""
-    if ended := [process for process in processes if not process.is_alive()]:
-        return ended
     with ExitStack() as stack:
         poll = select.poll()
         if wake is not None:
             poll.register(wake, select.POLLIN)
         watched = [_watch(poll, process, stack) for process in processes]
         deadline = time.monotonic() + timeout
+        # Looked at after the fds were had: whatever ends later than this look wakes the poll.
         while not (ended := [process for process in processes if not process.is_alive()]):
             left = deadline - time.monotonic()
-            if left <= 0 or _is_woken(poll.poll(1000 * (left if all(watched) else min(left, _POLL))), wake):
+            if left <= 0:
+                break
+            events = poll.poll(1000 * (left if all(watched) else min(left, _POLL)))
+            if any(fd == wake for fd, _ in events) or (all(watched) and not events):
                 break
     return ended
 
@@ -159,13 +162,21 @@ class _Stat:
 def _stat(pid: int) -> _Stat | None:
     """Fields 3, 6, 14 to 17, 22 and 24 of /proc/PID/stat (proc_pid_stat(5)); field 2, the name, may hold blanks and
     brackets."""
-    try:
-        words = (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return None
+    words = _words(pid)
     if len(words) < 22:
         return None
     return _Stat(words[0], int(words[3]), sum(map(int, words[11:15])), int(words[19]), int(words[21]))
+
+
+def _words(pid: int) -> list[str]:
+    """Without pathlib: every instance of the server is asked each second."""
+    with suppress(OSError):
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.read(fd, _STAT).decode(errors="replace").rpartition(")")[2].split()
+        finally:
+            os.close(fd)
+    return []
 
 
 def _all() -> Iterator[tuple[int, _Stat]]:
@@ -196,7 +207,3 @@ def _watch(poll: select.poll, process: Process, stack: ExitStack) -> bool:
     stack.callback(os.close, fd)
     poll.register(fd, select.POLLIN)
     return True
-
-
-def _is_woken(events: Sequence[tuple[int, int]], wake: int | None) -> bool:
-    return any(fd == wake for fd, _ in events)

@@ -27,7 +27,7 @@ _STARTING = 5.0  # seconds that stop() waits for a start under way to get somewh
 
 
 class HostRuntime:
-    """Knows nothing by heart: every answer is read from the records and from /proc."""
+    """Every answer is read from the records and from /proc; by heart it knows only what no record changes."""
 
     name = "host"
 
@@ -35,6 +35,7 @@ class HostRuntime:
         self._config = config
         self._records = Records(config.run / "instances")
         self._making = Making(config, self._records)
+        self._described: dict[str, tuple[Record, Instance]] = {}  # as it runs
         self._told: frozenset[str] = frozenset()  # what wait_for_exit has seen ended
         self._woken, self._wake = os.pipe()
         for fd in (self._woken, self._wake):
@@ -66,7 +67,10 @@ class HostRuntime:
         if app is None:
             entered.sweep(self._config)
         boot = linux.boot_id()
-        seen = [self._look_at(record, boot) for record in self._records.all() if app in (None, record.app)]
+        records = self._records.all()
+        seen = [self._look_at(record, boot) for record in records if app in (None, record.app)]
+        described = self._described  # others may add to it meanwhile
+        self._described = {record.id: described[record.id] for record in records if record.id in described}
         return [instance for instance in seen if instance]
 
     def survey(self, app: str | None = None) -> Survey:
@@ -165,20 +169,21 @@ class HostRuntime:
         return found
 
     def _look_at(self, record: Record, boot: str) -> Instance | None:
-        if self._is_starting(record):
-            return None if record.one_off and record.command is None else self._describe(record, "running")
-        process = self._process(record, boot)
+        first = self._records.process(record)
+        if self._is_starting(record, first):
+            return None if record.one_off and record.command is None else self._running(record)
+        process = (first or self._records.process(record)) if record.boot == boot else None  # or it came just now
         if record.one_off or (process is None and record.boot == boot):
             self._making.remove(record, grace=0)  # whoever started it was killed half-way
             return None
         if process is not None and process.is_alive():
-            return self._describe(record, "running")
+            return self._running(record)
         code, at = self._records.exit(record) if process else (None, None)
         return self._describe(record, "exited", code, at)
 
-    def _is_starting(self, record: Record) -> bool:
+    def _is_starting(self, record: Record, first: Process | None) -> bool:
         """Or, for a one-off, under way: its lock is held by whoever waits for it."""
-        return (record.one_off or self._records.process(record) is None) and self._records.is_held(record)
+        return (record.one_off or first is None) and self._records.is_held(record)
 
     def _process(self, record: Record, boot: str) -> Process | None:
         """None as well for one of an earlier boot: its pid means nothing now."""
@@ -187,12 +192,19 @@ class HostRuntime:
     def _by_life(self) -> tuple[dict[Process, str], frozenset[str]]:
         alive, ended, boot = {}, set(), linux.boot_id()
         for record in self._records.all():
-            process = self._process(record, boot)
-            if process is not None and process.is_alive():
-                alive[process] = record.id
-            elif not self._is_starting(record):
+            first = self._records.process(record)
+            if first is not None and record.boot == boot and first.is_alive():
+                alive[first] = record.id
+            elif not self._is_starting(record, first):
                 ended.add(record.id)
         return alive, frozenset(ended)
+
+    def _running(self, record: Record) -> Instance:
+        """Described once: that changes as little as its record."""
+        known = self._described.get(record.id)
+        if known is None or known[0] is not record:
+            known = self._described[record.id] = record, self._describe(record, "running")
+        return known[1]
 
     def _describe(
         self, record: Record, state: State, exit_code: int | None = None, exited_at: float | None = None
