@@ -32,7 +32,7 @@ Figures = dict[str, list[float]]
 # In a process of its own: copies of the live release, with their refs and notes.
 LONG_HISTORY = """
 import sys
-from gitpaas import history
+from gitpaas.releases import history
 from gitpaas.config import load
 from gitpaas.platform import build_platform
 from gitpaas.store import App, Release

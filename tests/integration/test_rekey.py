@@ -36,7 +36,7 @@ setattr(owner, name, dies)
 rekey.rekey(flow.platform)
 """
 WRITE = """
-from gitpaas import configvars
+from gitpaas.apps import configvars
 print("ready", flush=True)
 for number in range({count}):
     configvars.change(flow.platform, flow.app, {{f"{name}_{{number}}": str(number)}})
