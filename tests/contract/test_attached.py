@@ -82,6 +82,13 @@ def test_output_errors_and_exit_code(there: There) -> None:
         assert attached.wait(PATIENCE) == 7
 
 
+def test_exit_code_is_known_when_nothing_is_left_of_it(there: There) -> None:
+    with opened(there, "exit 7") as attached:
+        read_all(attached)
+        assert attached.wait(PATIENCE) == 7
+    assert attached.wait(0) == 7
+
+
 @pytest.mark.parametrize("terminal", [None, SCREEN], ids=["pipes", "terminal"])
 @pytest.mark.parametrize(
     ("command", "code"), [("kill -KILL $$", 137), ("kill -TERM $$", 143), ("no-such-program", 127)]

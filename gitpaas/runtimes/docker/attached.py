@@ -138,6 +138,7 @@ class _Container:
     def __init__(self, engine: Engine, name: str) -> None:
         self._engine = engine
         self._name = name
+        self._code: int | None = None
 
     def resize(self, columns: int, rows: int) -> None:
         with self._engine.calls("resizing a terminal", missing_ok=True):
@@ -148,7 +149,12 @@ class _Container:
             self._engine.api.kill(self._name, number)
 
     def exit_code(self) -> int | None:
-        """Whoever removes it ends it by SIGKILL."""
+        """Once known it stays, since the container goes. Whoever removes it before that ends it by SIGKILL."""
+        if self._code is None:
+            self._code = self._ask()
+        return self._code
+
+    def _ask(self) -> int | None:
         found: dict[str, Any] | None = inspect(self._engine, self._name, "waiting for the end of a command")
         if found is None:
             return 137
