@@ -84,7 +84,7 @@ def _reader_is_gone() -> bool:
 def _streams() -> AbstractContextManager[Streams]:
     from gitpaas.terminal import own_streams  # late: few commands want them
 
-    return own_streams(settings.terminal_kind())
+    return own_streams(settings.terminal_kind(), _reader_is_gone)
 
 
 def _width() -> int:

@@ -75,6 +75,9 @@ class Streams(Protocol):
     def write(self, data: bytes, *, error: bool = False) -> None:
         """Waits until the reader takes it. ConnectionError when nobody reads any more."""
 
+    def require_reader(self) -> None:
+        """ConnectionError when nobody reads any more: BrokenPipeError when only standard output is closed."""
+
     def listen(self, on_resize: Callable[[int, int], None], on_signal: Callable[[int], None]) -> None:
         """Be told of each new size of the terminal (columns, rows), and of each signal that is to be passed on."""
 

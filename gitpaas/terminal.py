@@ -20,8 +20,9 @@ _ENDING = (signal.SIGTERM, signal.SIGHUP)
 class OwnStreams:
     """output.Streams"""
 
-    def __init__(self, terminal: Terminal | None) -> None:
+    def __init__(self, terminal: Terminal | None, gone: Callable[[], bool]) -> None:
         self.terminal = terminal
+        self._gone = gone
         self.on_resize: Callable[[int, int], None] = lambda columns, rows: None
 
     def read(self, timeout: float) -> bytes | None:
@@ -37,16 +38,21 @@ class OwnStreams:
             except BlockingIOError:  # somebody has made it so, and it is shared
                 _await_room(2 if error else 1)
 
+    def require_reader(self) -> None:
+        if self._gone():
+            raise BrokenPipeError("nobody takes the output any more")
+
     def listen(self, on_resize: Callable[[int, int], None], on_signal: Callable[[int], None]) -> None:
         """Signals are for this process: ended by one it ends the program too."""
         self.on_resize = on_resize
 
 
 @contextmanager
-def own_streams(kind: str) -> Iterator[OwnStreams]:
-    """`kind` is TERM. For the main thread: SIGTERM and SIGHUP end the body as Ctrl-C does elsewhere."""
+def own_streams(kind: str, gone: Callable[[], bool]) -> Iterator[OwnStreams]:
+    """`kind` is TERM; `gone` tells whether nobody reads. For the main thread: SIGTERM and SIGHUP end the body as Ctrl-C
+    does elsewhere."""
     with ExitStack() as stack:
-        streams = OwnStreams(_size(kind) if os.isatty(0) and os.isatty(1) else None)
+        streams = OwnStreams(_size(kind) if os.isatty(0) and os.isatty(1) else None, gone)
         for number in _ENDING:
             stack.callback(signal.signal, number, signal.signal(number, _leave))
         if streams.terminal is not None:

@@ -26,7 +26,7 @@ def enter(call: Call, app: str, words: Sequence[str]) -> int:
         call.console.streams() as streams,
         entering.entered(call.platform, found, instance, line, streams.terminal) as program,
     ):
-        return relay(program, streams, call.console.gone)
+        return relay(program, streams)
 
 
 COMMANDS = (enter,)

@@ -104,7 +104,10 @@ def _attend(call: Call, app: App, line: str, timeout: float | None, env: Env) ->
         one_off, program = it
         call.note(f"{oneoffs.label(one_off)} {oneoffs.program(line)}")
         try:
-            return relay(program, streams, call.console.gone, timeout)
+            return relay(program, streams, timeout)
+        except BrokenPipeError:
+            call.note(f"{call.noted}: {oneoffs.UNREAD}")
+            raise
         except ConnectionError:
             call.note(f"{call.noted}: the connection was lost")
             raise

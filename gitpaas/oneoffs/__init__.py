@@ -30,6 +30,7 @@ from gitpaas.values import Actor, Env, InstanceSpec
 RUN, CRON = "run", "cron"
 _KEPT = 100  # rows of each kind of each app
 _MOST = 50  # of one app that people may have running at the same time, as Heroku has it
+UNREAD = "nobody reads its output any more"
 _LOST = "nobody saw how it ended"
 
 
@@ -91,6 +92,9 @@ def attached(
             with platform.runtime.open(spec(platform, app, release, one_off, {**where, **env}), terminal) as program:
                 OneOff.update(instance=program.id).where(OneOff.id == one_off.id).execute()
                 yield one_off, program
+        except BrokenPipeError:
+            why = UNREAD
+            raise
         except ConnectionError:
             why = "the connection was lost"
             raise

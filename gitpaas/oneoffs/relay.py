@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 
 from gitpaas.errors import CommandFailed
@@ -17,7 +16,7 @@ _LOOK = 0.25  # seconds between two looks at whether the person is still there
 _MOST_SIGNALS = 16  # that wait to be passed on
 
 
-def relay(program: Attached, streams: Streams, gone: Callable[[], bool], timeout: float | None = None) -> int:
+def relay(program: Attached, streams: Streams, timeout: float | None = None) -> int:
     """The program's exit code. ConnectionError when the person has left, CommandFailed after `timeout` seconds: in both
     cases it still runs."""
     orders = _Orders(program)
@@ -30,7 +29,7 @@ def relay(program: Attached, streams: Streams, gone: Callable[[], bool], timeout
         thread.start()
     streams.listen(orders.resize, orders.send)
     try:
-        return _follow(program, streams, gone, None if timeout is None else time.monotonic() + timeout)
+        return _follow(program, streams, None if timeout is None else time.monotonic() + timeout)
     finally:
         done.set()
         orders.end()
@@ -81,7 +80,7 @@ def _feed(program: Attached, streams: Streams, done: threading.Event) -> None:
                 return
 
 
-def _follow(program: Attached, streams: Streams, gone: Callable[[], bool], deadline: float | None) -> int:
+def _follow(program: Attached, streams: Streams, deadline: float | None) -> int:
     has_output = True
     while True:
         try:
@@ -91,7 +90,6 @@ def _follow(program: Attached, streams: Streams, gone: Callable[[], bool], deadl
             has_output = bool(data)
             streams.write(data, error=stream == 2)
         except TimeoutError:
-            if gone():
-                raise ConnectionError("the person has left") from None
+            streams.require_reader()
         if deadline is not None and time.monotonic() > deadline:
             raise CommandFailed("The command took longer than it was given.", code=TIMED_OUT)

@@ -42,7 +42,9 @@ _KEX = ("mlkem768x25519-sha256", "curve25519-sha256@libssh.org", "ecdh-sha2-nist
 class Connection(Transport):
     """A paramiko transport in server mode. The overridden names are its hooks; it has no public ones for these."""
 
-    _CLIENT_ID = f"gitpaas_{__version__}"
+    # OpenSSH tells a server that nobody takes its output any more (`| head`) only if that bears its name, and otherwise
+    # swallows all that comes, for ever. RFC 4253, 4.2: this string says what an implementation is capable of.
+    _CLIENT_ID = f"OpenSSH_compatible_gitpaas_{__version__}"
     _active_check_timeout = 5.0  # how often an idle one wakes up; disconnect() wakes it at once
     _preferred_keys = ("ssh-ed25519",)
     _preferred_macs = _MACS
@@ -141,6 +143,9 @@ class Connection(Transport):
         if session is not None and (name := _signal_in(message)):
             session.signal(name)
             return
+        if session is not None and _is_end_of_reading(message):
+            session.stop_reading()
+            return
         cast(Any, channel)._handle_request(message)
         if session is not None:
             session.begin()
@@ -196,6 +201,14 @@ def _signal_in(message: Message) -> str | None:
         return message.get_binary().decode("ascii", "ignore")
     message.packet.seek(begin)
     return None
+
+
+def _is_end_of_reading(message: Message) -> bool:
+    """Whether OpenSSH says that nobody takes what we send (its PROTOCOL, 2.1). The message is left as it is."""
+    begin = message.packet.tell()
+    name = message.get_binary()
+    message.packet.seek(begin)
+    return bool(name == b"eow@openssh.com")
 
 
 def _tune(sock: socket.socket) -> None:

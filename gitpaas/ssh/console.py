@@ -25,6 +25,7 @@ class Screen:
         self.kind: str | None = None  # TERM; None: there is no terminal
         self.columns, self.rows = 80, 24
         self.is_raw = False  # every key is for the program that runs
+        self.is_read = True  # somebody takes what is said on standard output
         self.on_resize: Callable[[int, int], None] = lambda columns, rows: None
         self.on_signal: Callable[[int], None] = lambda number: None
 
@@ -47,10 +48,10 @@ class Terminal:
         # A terminal has one screen: ssh would print both streams there anyway, in no sure order.
         errors = self._channel.sendall if self._tty else self._channel.sendall_stderr
         return Console(
-            out=lambda text: self._write(self._channel.sendall, text),
+            out=self._say,
             err=lambda text: self._write(errors, text),
             read=self._read,
-            gone=self._is_gone,
+            gone=lambda: self._is_gone() or not self._screen.is_read,
             width=self._screen.columns,
             tty=self._tty,
             streams=self._streams,
@@ -66,6 +67,10 @@ class Terminal:
         finally:
             self._channel.settimeout(before)
             screen.on_resize, screen.on_signal = lambda columns, rows: None, lambda number: None
+
+    def _say(self, text: str) -> None:
+        if self._screen.is_read:
+            self._write(self._channel.sendall, text)
 
     def _write(self, send: Callable[[bytes], object], text: str) -> None:
         if self._tty:
@@ -111,6 +116,12 @@ class ChannelStreams:
             raise ConnectionResetError("the client has left")
         return data
 
+    def require_reader(self) -> None:
+        if not self._screen.is_read:
+            raise BrokenPipeError("nobody takes the output any more")
+        if self._is_gone():
+            raise ConnectionResetError("the client has left")
+
     def write(self, data: bytes, *, error: bool = False) -> None:
         send = self._channel.send_stderr if error else self._channel.send
         while data:
@@ -120,8 +131,8 @@ class ChannelStreams:
                 sent = 0
             except (OSError, EOFError, SSHException) as problem:
                 raise ConnectionResetError("the client has left") from problem
-            if not sent and self._is_gone():
-                raise ConnectionResetError("the client has left")
+            if not sent or not self._screen.is_read:
+                self.require_reader()
             data = data[sent:]
 
     def listen(self, on_resize: Callable[[int, int], None], on_signal: Callable[[int], None]) -> None:

@@ -74,6 +74,10 @@ class Session:
         if name in _SIGNALS and number is not None:
             self._screen.on_signal(number)
 
+    def stop_reading(self) -> None:
+        """The client's standard output is closed, as by `| head`: what we send there, nobody gets to see."""
+        self._screen.is_read = False
+
     def set_command(self, command: bytes) -> bool:
         """What to run; one a session."""
         if self._command is not None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +47,8 @@ child = subprocess.Popen(["sleep", sys.argv[1]], start_new_session=True)
 print("up", flush=True)
 child.wait()
 """
+NO_READER = 141
+UNREAD = "ended: nobody reads its output any more\n"
 
 
 @dataclass
@@ -203,6 +206,39 @@ def test_connection_that_is_cut_ends_the_command(place: Place, terminal: bool) -
         piped.kill()
     place.leaves_nothing(argument)
     wait_until(lambda: place.told().count("ended: the connection was lost\n") > before, "a line in the log")
+
+
+@pytest.mark.parametrize("options", [(), ("-tt",)], ids=["pipes", "terminal"])
+def test_reader_that_has_enough_ends_the_command_as_in_a_pipeline_of_this_machine(
+    place: Place, options: tuple[str, ...]
+) -> None:
+    argument, before = mark(), place.told().count(UNREAD)
+    ssh = ["ssh", "-F", str(place.world.ssh_config), *options, "paas"]
+    for argv in (ssh, [str(GITPAAS)]):
+        with pipeline(place, [*argv, "run", place.app.name, "yes", argument]) as client:
+            assert client.wait(60) == NO_READER
+        place.leaves_nothing(argument)
+    quiet = f"echo once; read go; echo twice; exec sleep {argument}"
+    with pipeline(place, [*ssh, "run", place.app.name, f"'{quiet}'"]) as client:
+        assert client.stdin
+        client.stdin.write(b"go\n")
+        client.stdin.flush()
+        assert client.wait(60) == NO_READER
+    place.leaves_nothing(argument)
+    wait_until(lambda: place.told().count(UNREAD) == before + 3, "three lines in the log")
+
+
+@contextmanager
+def pipeline(place: Place, argv: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """argv | head -1, once head has ended."""
+    with subprocess.Popen(argv, env=place.world.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as client:
+        assert client.stdout
+        client.stdout.readline()
+        client.stdout.close()
+        try:
+            yield client
+        finally:
+            client.kill()
 
 
 def test_detached_command_goes_on_and_its_log_is_kept(place: Place) -> None:

@@ -143,6 +143,29 @@ def test_gone_as_soon_as_the_client_leaves(open_door):
     assert ended.wait(60)
 
 
+def test_gone_as_soon_as_nobody_takes_the_output(open_door):
+    seen = threading.Event()
+
+    def follow(argv, actor, console):
+        while not console.gone():
+            console.out("following\n")
+            time.sleep(0.01)
+        console.out("into the void\n")
+        console.err("still here\n")
+        seen.wait(60)  # ssh drops what comes together with the end
+        return 5
+
+    argv, pipe = [*open_door(follow).ssh_argv(), "x@127.0.0.1", "logs -t"], subprocess.PIPE
+    with subprocess.Popen(
+        argv, stdin=pipe, stdout=pipe, stderr=pipe
+    ) as client:  # without stdin it would close all of it
+        assert client.stdout.readline() == b"following\n"
+        client.stdout.close()
+        assert client.stderr.readline() == b"still here\n"
+        seen.set()
+        assert client.wait(60) == 5
+
+
 def test_the_end_of_standard_input_is_not_leaving(open_door):
     def follow(argv, actor, console):
         time.sleep(0.2)

@@ -72,9 +72,12 @@ class Person:
         except queue.Empty:
             return None
 
-    def write(self, data: bytes, *, error: bool = False) -> None:
+    def require_reader(self) -> None:
         if self.leaves:
             raise ConnectionResetError
+
+    def write(self, data: bytes, *, error: bool = False) -> None:
+        self.require_reader()
         self.seen.append((2 if error else 1, data))
 
     def listen(self, on_resize: Callable[[int, int], None], on_signal: Callable[[int], None]) -> None:
@@ -86,7 +89,7 @@ class Person:
 def test_all_of_it_arrives_and_the_exit_code_is_the_programs() -> None:
     program, person = Program((1, b"out"), (2, b"err"), code=7), Person(b"in", b"")
     ended: list[int] = []
-    thread = threading.Thread(target=lambda: ended.append(relay(program, person, lambda: False)))
+    thread = threading.Thread(target=lambda: ended.append(relay(program, person)))
     thread.start()
     told = {program.told.get(timeout=60) for _ in range(4)}
     assert told == {b"in", "end", (132, 50), 15}
@@ -98,21 +101,21 @@ def test_all_of_it_arrives_and_the_exit_code_is_the_programs() -> None:
 
 def test_person_who_has_left_is_noticed_though_nobody_says_anything() -> None:
     with pytest.raises(ConnectionError):
-        relay(Program(), Person(), lambda: True)
+        relay(Program(), Person(leaves=True))
 
 
 def test_person_who_leaves_while_the_program_has_closed_its_output_is_noticed() -> None:
     with pytest.raises(ConnectionError):
-        relay(Program((1, b""), code=None), Person(), lambda: True)
+        relay(Program((1, b""), code=None), Person(leaves=True))
 
 
 def test_reader_who_has_left_ends_it() -> None:
     with pytest.raises(ConnectionError):
-        relay(Program((1, b"out")), Person(leaves=True), lambda: False)
+        relay(Program((1, b"out")), Person(leaves=True))
 
 
 @pytest.mark.parametrize("says", [(), ((1, b""),)], ids=["silent", "closed"])
 def test_time_that_is_up_ends_it(says: tuple[Piece, ...]) -> None:
     with pytest.raises(CommandFailed) as failed:
-        relay(Program(*says, code=None), Person(), lambda: False, timeout=0.1)
+        relay(Program(*says, code=None), Person(), timeout=0.1)
     assert failed.value.code == 124
