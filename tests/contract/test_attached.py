@@ -35,8 +35,9 @@ PATIENCE = 60.0
     ]
 )
 def there(request: pytest.FixtureRequest, config: Config) -> Iterator[There]:
-    quick = replace(config, stop_grace=2)
-    places = {"confined": lambda: host(quick, UID), "plain": lambda: host(quick, None), "docker": lambda: docker(quick)}
+    patience = 3600 if request.node.get_closest_marker("patient") else 2
+    own = replace(config, stop_grace=patience)
+    places = {"confined": lambda: host(own, UID), "plain": lambda: host(own, None), "docker": lambda: docker(own)}
     with places[request.param]() as made:
         yield made
 
@@ -80,6 +81,13 @@ def test_output_errors_and_exit_code(there: There) -> None:
     with opened(there, "echo one; echo two >&2; echo three; exit 7") as attached:
         assert read_all(attached) == {1: b"one\nthree\n", 2: b"two\n"}
         assert attached.wait(PATIENCE) == 7
+
+
+@pytest.mark.patient
+def test_program_that_waits_for_its_reader_ends_with_the_body(there: There) -> None:
+    with opened(there, "exec yes") as attached:
+        read_until(attached, b"y\n")
+        time.sleep(0.5)
 
 
 def test_exit_code_is_known_when_nothing_is_left_of_it(there: There) -> None:
@@ -192,7 +200,9 @@ def test_signal_reaches_the_program(there: There) -> None:
 
 def test_one_that_was_left_gets_a_hangup_and_nothing_stays(there: There) -> None:
     child, stranger = Sleeper(), Sleeper()
-    with opened(there, f"trap 'exit 3' HUP; {child} & setsid {stranger} & echo up; wait") as attached:
+    with opened(
+        there, f"trap 'exit 3' HUP; {child} & setsid {stranger} & echo up; wait; while :; do sleep 0.1; done"
+    ) as attached:
         read_until(attached, b"up")
         until(lambda: child.is_alive and stranger.is_alive)
     assert not child.is_alive

@@ -116,6 +116,7 @@ def test_output_errors_and_exit_code_are_the_commands_own(place: Place) -> None:
     assert place.run("-e", "GREETING=bye", "'echo $GREETING $GITPAAS_PROCESS | tr a-z A-Z'").stdout.startswith(
         b"BYE RUN."
     )
+    wait_until(lambda: "exited with 7\n" in place.told() and "exited with 143\n" in place.told(), "both in the log")
     once = place.run("ls", "/nowhere", "|", "wc")
     assert (once.returncode, b"quote it twice" in once.stderr) == (2, True)
     wait_until(lambda: not place.one_offs(), "ps to be empty")

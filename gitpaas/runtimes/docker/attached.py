@@ -115,12 +115,12 @@ def opened(
         stack.callback(starter.remove, started.name)
         program = _Container(engine, started.name)
         attached = Attached(started.key, streams[-1], program, has_terminal=terminal is not None)
-        stack.callback(attached.close)
-        if terminal is not None:
-            attached.resize(terminal.columns, terminal.rows)
         try:
+            if terminal is not None:
+                attached.resize(terminal.columns, terminal.rows)
             yield attached
         finally:
+            attached.close()  # first: a program that waits for us to read could not end, nor its engine see that
             end(program, grace)
 
 
