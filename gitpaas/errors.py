@@ -55,6 +55,16 @@ class CommandFailed(GitpaasError):
         self.tail = tail
 
 
+class OutOfTime(CommandFailed):
+    """A command of a person's had been given so many seconds, and they are over."""
+
+    exit_code = 124  # as coreutils' timeout says it
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"It took longer than {seconds:g} seconds and was ended.", code=self.exit_code)
+        self.seconds = seconds
+
+
 class BuildFailed(GitpaasError):
     """The app does not build: the user's problem, told as a result with its log. `step` names what failed."""
 

@@ -25,7 +25,10 @@ _env_option = click.option(
     "-e", "--env", "variables", metavar="NAME=VALUE", multiple=True, help="One more variable; may be given again."
 )
 _timeout_option = click.option(
-    "--timeout", metavar="SECONDS", type=click.FloatRange(min=0.001), help="End it after so many seconds."
+    "--timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0.001),
+    help="End it after so many seconds: exit status 124.",
 )
 
 

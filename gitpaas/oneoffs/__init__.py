@@ -20,7 +20,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
 from gitpaas import events, locks, logs, releases
-from gitpaas.errors import Conflict, EngineFailed, GitpaasError, NotFound
+from gitpaas.errors import Conflict, EngineFailed, GitpaasError, NotFound, OutOfTime
 from gitpaas.output import Terminal
 from gitpaas.platform import Platform
 from gitpaas.runtimes import Attached
@@ -98,11 +98,19 @@ def attached(
         except ConnectionError:
             why = "the connection was lost"
             raise
+        except OutOfTime as error:
+            why = out_of_time(error.seconds)
+            raise
         except GitpaasError as error:
             why = error.message
             raise
         finally:
             finish(platform, one_off, code=_code(program), error=why, is_event=False)
+
+
+def out_of_time(seconds: float) -> str:
+    """Why it ended, when it was given no more."""
+    return f"it took longer than {seconds:g} seconds"
 
 
 def find(app: App, name: str) -> OneOff:

@@ -7,17 +7,16 @@ import time
 from collections import deque
 from contextlib import suppress
 
-from gitpaas.errors import CommandFailed
+from gitpaas.errors import OutOfTime
 from gitpaas.output import Streams
 from gitpaas.runtimes import Attached
-from gitpaas.shell import TIMED_OUT
 
 _LOOK = 0.25  # seconds between two looks at whether the person is still there
 _MOST_SIGNALS = 16  # that wait to be passed on
 
 
 def relay(program: Attached, streams: Streams, timeout: float | None = None) -> int:
-    """The program's exit code. ConnectionError when the person has left, CommandFailed after `timeout` seconds: in both
+    """The program's exit code. ConnectionError when the person has left, OutOfTime after `timeout` seconds: in both
     cases it still runs."""
     orders = _Orders(program)
     done = threading.Event()
@@ -29,7 +28,7 @@ def relay(program: Attached, streams: Streams, timeout: float | None = None) -> 
         thread.start()
     streams.listen(orders.resize, orders.send)
     try:
-        return _follow(program, streams, None if timeout is None else time.monotonic() + timeout)
+        return _follow(program, streams, timeout)
     finally:
         done.set()
         orders.end()
@@ -80,8 +79,8 @@ def _feed(program: Attached, streams: Streams, done: threading.Event) -> None:
                 return
 
 
-def _follow(program: Attached, streams: Streams, deadline: float | None) -> int:
-    has_output = True
+def _follow(program: Attached, streams: Streams, timeout: float | None) -> int:
+    began, has_output = time.monotonic(), True
     while True:
         try:
             if not has_output:
@@ -91,5 +90,5 @@ def _follow(program: Attached, streams: Streams, deadline: float | None) -> int:
             streams.write(data, error=stream == 2)
         except TimeoutError:
             streams.require_reader()
-        if deadline is not None and time.monotonic() > deadline:
-            raise CommandFailed("The command took longer than it was given.", code=TIMED_OUT)
+        if timeout is not None and time.monotonic() > began + timeout:
+            raise OutOfTime(timeout)

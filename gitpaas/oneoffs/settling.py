@@ -30,7 +30,7 @@ def _look_at(platform: Platform, one_off: OneOff, instance: Instance, end: Calla
         oneoffs.finish(platform, one_off, code=instance.exit_code, error=error, at=instance.exited_at)
         end(instance)
     elif one_off.timeout is not None and time.time() - instance.started_at > one_off.timeout:
-        error = f"it took longer than {one_off.timeout:g} seconds"
+        error = oneoffs.out_of_time(one_off.timeout)
         OneOff.update(error=error).where(OneOff.id == one_off.id, OneOff.error == "").execute()
         end(instance)
 

@@ -242,6 +242,20 @@ def pipeline(place: Place, argv: list[str]) -> Iterator[subprocess.Popen[bytes]]
             client.kill()
 
 
+def test_time_that_is_up_is_124_and_one_line(place: Place) -> None:
+    argument = mark()
+    words = ("run", place.app.name, "--timeout", "1", "--", "sh", "-c")
+    done = place.world.ssh(*words, f"'echo begun; sleep {argument}'")
+    here = place.world.gitpaas(*words, f"echo begun; sleep {argument}")
+    for one in (done, here):
+        assert (one.code, one.output) == (124, "begun\n"), one
+        assert one.errors == " !     It took longer than 1 seconds and was ended.\n"
+    place.leaves_nothing(argument)
+    wait_until(lambda: place.told().count("ended: it took longer than 1 seconds\n") == 2, "both in the log")
+    events = [event for event in place.world.ssh_json("events", place.app.name) if "took longer" in event["text"]]
+    assert [event["result"] for event in events] == ["failed", "failed"]
+
+
 def test_detached_command_goes_on_and_its_log_is_kept(place: Place) -> None:
     argument = mark()
     started = place.world.ssh("run", place.app.name, "--detach", "--", "sh", "-c", f"'echo begun; sleep {argument}; :'")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gitpaas.errors import CommandFailed
+from gitpaas.errors import OutOfTime
 from gitpaas.oneoffs.relay import relay
 from gitpaas.output import Terminal
 
@@ -116,6 +116,6 @@ def test_reader_who_has_left_ends_it() -> None:
 
 @pytest.mark.parametrize("says", [(), ((1, b""),)], ids=["silent", "closed"])
 def test_time_that_is_up_ends_it(says: tuple[Piece, ...]) -> None:
-    with pytest.raises(CommandFailed) as failed:
+    with pytest.raises(OutOfTime) as failed:
         relay(Program(*says, code=None), Person(), timeout=0.1)
-    assert failed.value.code == 124
+    assert failed.value.exit_code == 124
