@@ -7,11 +7,17 @@ import shutil
 from pathlib import Path
 
 import engine
+import places
 import ports
 import pytest
 import users
 
 from gitpaas.config import Config, load
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput"):
+        places.give_back()  # only the workers of pytest-xdist run tests, each in a place of its own
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -1,5 +1,5 @@
-"""Ports of this machine for tests: others in each worker of pytest-xdist, and below those that the kernel gives to
-whoever asks. `random` is no help: every test begins with the same seed, so two workers would pick the same one."""
+"""Ports of this machine for tests: others in each process that runs tests, and below those that the kernel gives to
+whoever asks."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from contextlib import closing
 
 import users
 
-_FIRST = 10_000 + 1250 * (users.WORKER % 8)  # servers of tests/e2e have those from 20000
-APPS = (_FIRST, _FIRST + 999)  # app_ports
-_OWN = range(_FIRST + 1000, _FIRST + 1250)
+_FIRST = 10_000 + 625 * users.PLACE  # servers of tests/e2e have those from 20000
+APPS = (_FIRST, _FIRST + 499)  # app_ports
+_OWN = range(_FIRST + 500, _FIRST + 625)
 _numbers = itertools.count(os.getpid())
 
 

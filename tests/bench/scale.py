@@ -60,7 +60,7 @@ class Town:
 
     def __init__(self, root: Path, uids: int) -> None:
         root.mkdir()
-        self.world = World(root, APP_UID_BASE=uids, APP_PORTS=f"{22000 + uids // 1000}-{22199 + uids // 1000}")
+        self.world = World(root, APP_UID_BASE=uids, APP_PORTS=f"{31200 + uids // 1000}-{31399 + uids // 1000}")
         self.app: AppRepo | None = None
         self.ready = 0.0  # seconds from the start of a server that has everything to start until it accepts
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import engine
 import pytest
 from ports import free_port
+from users import PLACE
 
 from .programs import Result, command_line, processes, run
 
@@ -65,7 +66,9 @@ def newcomer(short_directory: Path) -> Iterator[Newcomer]:
     env = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     ports = {"GITPAAS_SSH_PORT": str(free_port()), "GITPAAS_HTTP_PORT": str(free_port())}
     env |= ports | {"HOME": str(home), "GIT_CONFIG_NOSYSTEM": "1", "GITPAAS_PYTHON": sys.executable}
-    env |= {"GITPAAS_APP_UID_BASE": "900000", "GITPAAS_APP_PORTS": "30000-30099", "GITPAAS_RUNTIME": "host"}
+    first = 30_000 + 100 * PLACE
+    env |= {"GITPAAS_APP_UID_BASE": str(900_000 + 1000 * PLACE), "GITPAAS_APP_PORTS": f"{first}-{first + 99}"}
+    env |= {"GITPAAS_RUNTIME": "host"}
     made = Newcomer(clone, home, env)
     try:
         yield made

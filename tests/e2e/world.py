@@ -50,6 +50,7 @@ class World:
         self.user = root / "user"
         self.ssh_port, self.http_port = free_port(), free_port()
         self.runtime = str(settings.get("RUNTIME", "host"))
+        self.slot = users.slot()
         self.env = self._environment(settings)
         self.process: subprocess.Popen[bytes] | None = None
         self._names = 0
@@ -91,6 +92,7 @@ class World:
             self.kill_all()
             if self.runtime == "docker":
                 engine.clear(self.identity)
+            users.give_back(self.slot)
 
     def _terminate(self, process: subprocess.Popen[bytes]) -> None:
         process.terminate()
@@ -198,13 +200,12 @@ class World:
 
     def _environment(self, settings: Mapping[str, object]) -> dict[str, str]:
         # Worlds run at the same time on one machine, so each has app ports and user ids of its own.
-        slot = users.slot()
         chosen = {
             "HOME": self.home,
             "SSH_PORT": self.ssh_port,
             "HTTP_PORT": self.http_port,
-            "APP_PORTS": f"{20000 + slot * 100}-{20099 + slot * 100}",
-            "APP_UID_BASE": 100_000 + slot * 1000,
+            "APP_PORTS": f"{20000 + self.slot * 100}-{20099 + self.slot * 100}",
+            "APP_UID_BASE": 100_000 + self.slot * 1000,
             "START_TIMEOUT": 60,
             "DRAIN_TIMEOUT": 5,
             "STOP_GRACE": 2,

@@ -232,7 +232,7 @@ def test_a_group_has_an_inner_path_when_all_controllers_call_it_the_same(monkeyp
 
 @pytest.mark.needs("root")
 def test_a_group_of_this_machine_limits_lists_and_goes_away() -> None:
-    group = linux.cgroup("unit-test")
+    group = linux.cgroup(f"unit-test-{os.getpid()}")
     if group is None:
         pytest.skip("needs cgroups, which this machine does not have")
     group.create(Limits(memory=32 << 20, processes=5))
