@@ -18,28 +18,29 @@ RELEASE_AND_WEB = f"release: echo phase\n{WEB}"
 
 # The step, and whether the new release is live when the process dies right before or right after it.
 STEPS = [
-    ("repository.hold", False, False),
-    ("building.build_artifact", False, False),
+    ("git.repository.hold", False, False),
+    ("builds.building.build_artifact", False, False),
     ("releases.create", False, False),
-    ("phases.prepare", False, False),
-    ("rollout.roll_out", False, True),
-    ("starting.start", False, False),
-    ("starting.await_healthy", False, False),
+    ("builds.phases.prepare", False, False),
+    ("instances.rollout.roll_out", False, True),
+    ("instances.starting.start", False, False),
+    ("instances.starting.await_healthy", False, False),
     ("releases.make_live", False, True),
-    ("rolling.point", True, True),
-    ("history.record", True, True),
-    ("phases.follow_up", True, True),
-    ("queue.publish", True, True),
-    ("repository.move", True, True),
-    ("repository.let_go", True, True),
-    ("queue.finish", True, True),
+    ("instances.rolling.point", True, True),
+    ("releases.history.record", True, True),
+    ("builds.phases.follow_up", True, True),
+    ("builds.queue.publish", True, True),
+    ("git.repository.move", True, True),
+    ("git.repository.let_go", True, True),
+    ("builds.queue.finish", True, True),
 ]
 MOMENTS = [(step, when, live) for step, *lives in STEPS for when, live in zip(("before", "after"), lives, strict=True)]
 
 DIE = """
-import gitpaas.builds.building, gitpaas.receive
-module, name = {step!r}.split(".")
-module = getattr(gitpaas, module)
+import importlib
+import gitpaas.receive
+module, _, name = {step!r}.rpartition(".")
+module = importlib.import_module("gitpaas." + module)
 real = getattr(module, name)
 def dies(*given, **more):
     if {when!r} == "after":
@@ -103,7 +104,7 @@ def test_killed(flow: Flow, step: str, when: str, live: bool) -> None:
 def test_killed_without_a_server_the_next_push_finds_it_done(flow: Flow) -> None:
     flow.deploy()
     fresh = flow.commit()
-    pushed_and_killed(flow, fresh, "queue.publish", "before")
+    pushed_and_killed(flow, fresh, "builds.queue.publish", "before")
     assert flow.ref(MAIN) != fresh
 
     newer = flow.commit(parent=fresh)
@@ -117,7 +118,7 @@ def test_killed_without_a_server_the_next_push_finds_it_done(flow: Flow) -> None
 def test_killed_before_its_postdeploy_is_told(flow: Flow) -> None:
     fresh = flow.commit(app_json='{"scripts": {"postdeploy": "echo seeded"}}')
 
-    pushed_and_killed(flow, fresh, "phases.follow_up", "before")
+    pushed_and_killed(flow, fresh, "builds.phases.follow_up", "before")
     flow.reconcile(lambda: flow.last_build().finished_at)
 
     assert flow.last_build().status == "live"
@@ -126,7 +127,8 @@ def test_killed_before_its_postdeploy_is_told(flow: Flow) -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "when"), [("releases.create", "after"), ("phases.prepare", "before"), ("releases.make_live", "before")]
+    ("step", "when"),
+    [("releases.create", "after"), ("builds.phases.prepare", "before"), ("releases.make_live", "before")],
 )
 def test_killed_while_it_uses_a_build_again_it_leaves_that_to_the_release_that_had_it(
     flow: Flow, step: str, when: str
@@ -147,7 +149,8 @@ def test_killed_while_it_uses_a_build_again_it_leaves_that_to_the_release_that_h
 
 # Change and release appear together: who is killed before that has changed nothing.
 @pytest.mark.parametrize(
-    ("step", "left"), [("releases.copy", []), ("starting.start", ["failed"]), ("starting.await_healthy", ["failed"])]
+    ("step", "left"),
+    [("releases.copy", []), ("instances.starting.start", ["failed"]), ("instances.starting.await_healthy", ["failed"])],
 )
 def test_killed_change_of_config_is_no_release_for_ever_pending(flow: Flow, step: str, left: list[str]) -> None:
     flow.deploy()
@@ -192,7 +195,11 @@ def test_only_the_last_hundred_builds_are_remembered(flow: Flow, monkeypatch: py
 
 @pytest.mark.parametrize(
     ("step", "when"),
-    [("building.build_artifact", "before"), ("starting.await_healthy", "before"), ("queue.publish", "after")],
+    [
+        ("builds.building.build_artifact", "before"),
+        ("instances.starting.await_healthy", "before"),
+        ("builds.queue.publish", "after"),
+    ],
 )
 def test_terminated(flow: Flow, step: str, when: str) -> None:
     first = flow.deploy()

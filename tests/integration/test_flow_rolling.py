@@ -299,9 +299,10 @@ def test_formation_that_grows_and_shrinks_with_a_release(flow: Flow) -> None:
 # Killed in the middle
 
 KILL = """
-import gitpaas.builds.building, gitpaas.receive
-module, name = {step!r}.split(".")
-module = getattr(gitpaas, module) if module != "runtime" else flow.platform.runtime
+import importlib
+import gitpaas.receive
+module, _, name = {step!r}.rpartition(".")
+module = importlib.import_module("gitpaas." + module) if module != "runtime" else flow.platform.runtime
 real, calls = getattr(module, name), []
 def dies(*given, **more):
     calls.append(1)
@@ -315,21 +316,21 @@ flow.push({commit!r})
 # Right before each of these calls; what was done last is behind it by then.
 STEPS = [
     *(("runtime.start", call) for call in (1, 2, 3)),
-    *(("starting.await_healthy", call) for call in (1, 2, 3)),
-    *(("leaving.mark", call) for call in (1, 2)),
-    *(("rolling.point", call) for call in (1, 2, 3)),
+    *(("instances.starting.await_healthy", call) for call in (1, 2, 3)),
+    *(("instances.leaving.mark", call) for call in (1, 2)),
+    *(("instances.rolling.point", call) for call in (1, 2, 3)),
     *(("runtime.stop", call) for call in (1, 2)),
-    *(("leaving.clear", call) for call in (2, 3)),
+    *(("instances.leaving.clear", call) for call in (2, 3)),
     ("releases.make_live", 1),
-    ("rolling.swap_others", 1),
+    ("instances.rolling.swap_others", 1),
 ]
-LATE = [("rolling.point", 3), ("rolling.swap_others", 1)]  # the release is live by then
+LATE = [("instances.rolling.point", 3), ("instances.rolling.swap_others", 1)]  # the release is live by then
 # Of a roll-out whose last batch fails: what the way back goes through.
 WAY_BACK = [
     *(("runtime.start", call) for call in (4, 5)),
-    *(("rolling.point", call) for call in (3, 4)),
+    *(("instances.rolling.point", call) for call in (3, 4)),
     *(("runtime.stop", call) for call in (4, 5)),
-    ("starting.await_healthy", 4),
+    ("instances.starting.await_healthy", 4),
 ]
 
 
