@@ -93,17 +93,17 @@ def set_config(
             return go_live(platform, app, release, out)
 
 
-def scale(platform: Platform, app: App, quantities: Mapping[str, int], actor: Actor, out: Output) -> None:
+def scale(platform: Platform, app: App, quantities: Mapping[str, int], out: Output) -> None:
     """How many of each process type. New web instances answer before they get traffic; surplus ones drain. What was
     told to stop stays so."""
     for process in quantities:
-        holding.copies(app, releases.formation(platform, app), process_name(process))
+        holding.copies(app, releases.formation(app), process_name(process))
     rollout.require_capacity(platform, quantities.get("web", 0))
     with platform.store.transaction():
         for process, quantity in quantities.items():
             Formation.delete().where(Formation.app == app, Formation.process == process).execute()
             Formation.create(app=app, process=process, quantity=quantity)
-        formation = releases.formation(platform, app)
+        formation = releases.formation(app)
         holding.forget_beyond(app, formation)
     out.step(f"{app.name} scales to " + " ".join(f"{process}={count}" for process, count in formation.items()))
     _tell_standing(app, quantities, out)
@@ -115,7 +115,7 @@ def restart(platform: Platform, app: App, out: Output, name: str | None = None) 
     """Fresh instances of the live release (of one process type, or a single one); the old ones serve until the new
     answer."""
     with rollout.change(platform, app, out) as app:
-        formation = releases.formation(platform, app)
+        formation = releases.formation(app)
         holding.require_running(app, formation, name)
         about = holding.copies(app, formation, name) if name else None
         rollout.renew(platform, app, releases.require_live(app), out, about)
@@ -124,7 +124,7 @@ def restart(platform: Platform, app: App, out: Output, name: str | None = None) 
 def stop(platform: Platform, app: App, out: Output, name: str | None = None) -> None:
     """No instance runs (of one process type, or not this single one) until start(). Without web the host says so."""
     with platform.store.transaction():
-        changed = holding.hold(app, releases.formation(platform, app), name)
+        changed = holding.hold(app, releases.formation(app), name)
     out.step(f"{_titled(app, name)} stops" if changed else f"{_titled(app, name)} is stopped already")
     rollout.settle(platform, app, out, {})
 
@@ -132,7 +132,7 @@ def stop(platform: Platform, app: App, out: Output, name: str | None = None) -> 
 def start(platform: Platform, app: App, out: Output, name: str | None = None) -> None:
     """What was told to stop runs again: all of it, or what is named."""
     with platform.store.transaction():
-        formation = releases.formation(platform, app)
+        formation = releases.formation(app)
         changed = holding.let_go(app, formation, name)
     out.step(f"{_titled(app, name)} starts" if changed else f"{_titled(app, name)} is not stopped")
     rollout.settle(platform, app, out, holding.copies(app, formation, name))

@@ -56,7 +56,7 @@ def up(place: Place) -> None:
     keep_settings(place)
     containers.install_tools(place)
     key = find_key(place)
-    add_key(place, key)
+    add_key(key)
     start_server(place)
     write_ssh_config(place, key)
     sample.make(place)
@@ -118,7 +118,7 @@ def find_key(place: Place) -> Path:
     return private.with_suffix(".pub")
 
 
-def add_key(place: Place, key: Path) -> None:
+def add_key(key: Path) -> None:
     fingerprint = call(["ssh-keygen", "-lf", str(key)]).split()[1]
     known = json.loads(gitpaas("keys", "--format", "json"))
     for entry in known:

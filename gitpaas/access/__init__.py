@@ -14,11 +14,6 @@ def reaches(role: Role | None, needed: Role) -> bool:
     return role is not None and ROLES.index(role) <= ROLES.index(needed)
 
 
-def sees(actor: Actor, app: str) -> bool:
-    """Whether this app may be shown to them at all."""
-    return reaches(actor.role_on(app), "read")
-
-
 def require(actor: Actor, needed: Role, app: str | None, what: str) -> None:
     """NotAllowed unless they have that role on the app, or for all apps when `app` is None. `what` begins a sentence.
 

@@ -43,7 +43,7 @@ def read(tree: Path) -> Dependencies | None:
         inputs={**settings, **requirements},
         requires_python=_requires_python(project),
         packaged=source != "requirements.txt" and _is_packaged(project),
-        local=_has_local(tree, source, project, requirements),
+        local=_has_local(source, project, requirements),
     )
 
 
@@ -92,9 +92,7 @@ def _requires_python(project: Mapping[str, Any] | None) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _has_local(
-    tree: Path, source: Source, project: Mapping[str, Any] | None, requirements: Mapping[str, bytes]
-) -> bool:
+def _has_local(source: Source, project: Mapping[str, Any] | None, requirements: Mapping[str, bytes]) -> bool:
     if source == "requirements.txt":
         text = b"\n".join(requirements.values()).decode("utf-8", "replace")
         return any(_LOCAL.match(line.strip()) for line in text.splitlines())

@@ -118,7 +118,7 @@ def bury_dead(platform: Platform, app: App) -> None:
         # Asked once more after it was seen dead: it may have ended of itself since the rows were read.
         if is_alive(platform, build) or Build.get_by_id(build.id).finished_at is not None:
             continue
-        retention.end_orphan(platform.config.slug(app.name, build.id))
+        linux.end_build(platform.config.slug(app.name, build.id))  # its steps may still write there
         close(platform, build, "failed", _KILLED)
         out = Output(logs.BuildLog(platform.config.build_log(app.name, build.id)))
         if build.status == "failed":

@@ -17,7 +17,7 @@ def audited(command: Command, args: list[str], call: Call, body: Callable[[], in
         code = body()
     except UsageError:
         raise
-    except (BrokenPipeError, ConnectionError):  # nobody reads what it says after it has done its work
+    except ConnectionError:  # nobody reads what it says after it has done its work
         _keep(command, args, call, call.noted, "ok")
         raise
     except NotAllowed as error:

@@ -25,7 +25,7 @@ def guarded(config: Config | None, console: Console, body: Callable[[], int], *,
         return _tell(console, error)
     except KeyboardInterrupt:
         return _INTERRUPTED
-    except (BrokenPipeError, ConnectionError):
+    except ConnectionError:
         return _NO_READER
     except Exception as error:  # whatever it is, the user gets one line
         return _NO_READER if console.gone() else _tell(console, _unexpected(config, error)) and unexpected

@@ -76,9 +76,9 @@ def scale(call: Call, app: str, quantities: Sequence[str]) -> None:
     wanted = dict(map(_quantity, quantities))
     call.only_looks = not wanted
     if not wanted:
-        return call.say(_counted(releases.formation(call.platform, call.app(app))))
+        return call.say(_counted(releases.formation(call.app(app))))
     call.note(" ".join(quantities))
-    return deploy.scale(call.platform, call.app(app), wanted, call.actor, call.progress())
+    return deploy.scale(call.platform, call.app(app), wanted, call.progress())
 
 
 @command("ps:stop", role="deploy", changes=True)
@@ -148,7 +148,7 @@ def _look(call: Call, app: App, seen: Survey) -> instances.Shown:
     route = call.platform.router.route(call.config.host(app.name))
     live = releases.live(app)
     is_unseen = live is not None and releases.artifact(live).kind in seen.unseen
-    return instances.Shown(app, releases.formation(call.platform, app), own, loads, route, is_unseen)
+    return instances.Shown(app, releases.formation(app), own, loads, route, is_unseen)
 
 
 COMMANDS = (listing, restart, scale, *options.COMMANDS_OF_PS, stop, start, rebuild)

@@ -74,7 +74,7 @@ def _list(call: Call, app: App, style: str) -> None:
     from gitpaas import releases
 
     said = resources.chosen(app)
-    named = [*sorted(releases.formation(call.platform, app)), *(name for name in resources.ONE_OFFS if name in said)]
+    named = [*sorted(releases.formation(app)), *(name for name in resources.ONE_OFFS if name in said)]
     bounds = {name: resources.limits(call.config, app, name) for name in (*named, resources.OTHERS)}
     if style == "json":
         return call.say_json([_describe(app, name, asdict(own)) for name, own in bounds.items()])

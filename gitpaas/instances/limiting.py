@@ -19,7 +19,7 @@ def limit(
     """Say it of a process type ("": all others), and replace the instances that run with other limits, without
     downtime. Unhealthy when the fresh ones do not come up: then all is as it was."""
     with rollout.change(platform, app, out) as app:
-        formation = releases.formation(platform, app)
+        formation = releases.formation(app)
         if process != resources.OTHERS:
             resources.require_process(app, formation, process)
         before = {name: resources.limits(platform.config, app, name) for name in formation}

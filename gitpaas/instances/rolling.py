@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from gitpaas import locks, releases
 from gitpaas.apps import holding
@@ -185,17 +184,16 @@ def _bring_back(platform: Platform, change: Change, out: Output) -> None:
     back = Change(app, live, wanted, lambda instance: instance.release == live.number)
     out.step(f"Bringing v{live.number} back")
     try:
-        with brought_up(platform, back, out, or_back=False) as whole, locks.held(_live_lock(platform, change)):
+        with (
+            brought_up(platform, back, out, or_back=False) as whole,
+            locks.held(platform.config.live_lock(app.name)),
+        ):
             point(platform, change.app, whole)
         running = platform.runtime.running(change.app.name)
         ours = [i for i in running if i.release == change.release.number and i.one_off is None]
         _retire(platform, change.app, [] if change.release.number == live.number else ours)
     except GitpaasError as error:
         out.warn(f"v{live.number} is not whole yet: {error.message.rstrip('.')}. It is tried again every second.")
-
-
-def _live_lock(platform: Platform, change: Change) -> Path:
-    return platform.config.live_lock(change.app.name)
 
 
 def _leftovers(platform: Platform, change: Change) -> list[Instance]:

@@ -87,12 +87,8 @@ def failed_unless_live(release: Release) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        fail(release)
+        Release.update(status="failed").where(Release.id == release.id, Release.status == "pending").execute()
         raise
-
-
-def fail(release: Release) -> None:
-    Release.update(status="failed").where(Release.id == release.id, Release.status == "pending").execute()
 
 
 def fail_abandoned(app: App) -> None:
@@ -213,7 +209,7 @@ def owner(platform: Platform, release: Release) -> int | None:
     return apps.uid(platform.config, release.app) if artifact(release).kind == "slug" else None
 
 
-def formation(platform: Platform, app: App) -> dict[str, int]:
+def formation(app: App) -> dict[str, int]:
     """How many of each process type are wanted, for all types the live release has."""
     release = live(app)
     return formation_of(app, artifact(release)) if release else {}

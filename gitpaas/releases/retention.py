@@ -6,12 +6,11 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from peewee import fn
 
-from gitpaas import linux, locks, releases
+from gitpaas import locks, releases
 from gitpaas.artifacts import Needed
 from gitpaas.errors import Conflict, NotKept, RuntimeFailed
 from gitpaas.platform import Platform
@@ -36,11 +35,6 @@ def removed_unless_live(platform: Platform, app: App, build: Build) -> Iterator[
             for artifacts in platform.artifacts.values():
                 artifacts.discard(app.name, build.id)
         raise
-
-
-def end_orphan(tree: Path) -> None:
-    """Kill what the steps of a build left running whose own process was killed: it still writes into `tree`."""
-    linux.end_build(tree)
 
 
 def prune(platform: Platform, app: App) -> bool:

@@ -15,7 +15,6 @@ from paramiko.ssh_exception import SSHException
 
 from gitpaas.git.repository import HIDDEN
 from gitpaas.ssh.children import git_env
-from gitpaas.ssh.pipes import write_all
 from gitpaas.ssh.transport import Pipe
 
 _PIECE = 32_000  # one packet
@@ -73,7 +72,7 @@ def _pump_in(channel: Channel, stdin: IO[bytes]) -> None:
     """What the client says, until it has said all or git listens no more."""
     with suppress(OSError, EOFError, SSHException):
         while data := channel.recv(_CHUNK):
-            write_all(stdin, data)
+            _write_all(stdin, data)
     with suppress(OSError):
         stdin.close()
 
@@ -83,3 +82,10 @@ def _pump_out(source: IO[bytes], send: Callable[[bytes], object]) -> None:
     with suppress(OSError, EOFError, SSHException):
         while data := os.read(source.fileno(), _PIECE):
             send(data)
+
+
+def _write_all(pipe: IO[bytes], data: bytes) -> None:
+    """Straight into the pipe: no copy in a buffer of Python's. BrokenPipeError when nobody reads."""
+    left = memoryview(data)
+    while left:
+        left = left[os.write(pipe.fileno(), left) :]

@@ -206,6 +206,3 @@ class Event(Row):
 
     class Meta:
         indexes = ((("app", "id"), False),)
-
-
-TABLES = (Migration, Key, App, Build, Release, ConfigVar, Formation, Volume, Access, OneOff, Schedule, Event)

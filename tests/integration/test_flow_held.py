@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from flow import ALICE, WEB, WORKER, Flow
+from flow import WEB, WORKER, Flow
 
 from gitpaas import deploy
 from gitpaas.errors import Conflict, Unhealthy, UsageError
@@ -18,7 +18,7 @@ BOTH = WEB + WORKER
 def hello(flow: Flow) -> Flow:
     """v1 with two web instances and a worker."""
     flow.deploy(BOTH)
-    deploy.scale(flow.platform, flow.app, {"web": 2, "worker": 1}, ALICE, flow.out)
+    deploy.scale(flow.platform, flow.app, {"web": 2, "worker": 1}, flow.out)
     flow.reconcile(lambda: flow.labels() == ["web.1 v1", "web.2 v1", "worker.1 v1"])
     return flow
 
@@ -53,7 +53,7 @@ def test_what_is_held_stays_so_through_a_deploy_a_scale_and_another_server(hello
     hello.lines.data.clear()
     hello.deploy(BOTH)
     assert "web.2, worker stay stopped; to start: ssh paas ps:start hello web.2" in hello.lines.text
-    deploy.scale(hello.platform, hello.app, {"worker": 3}, ALICE, hello.out)
+    deploy.scale(hello.platform, hello.app, {"worker": 3}, hello.out)
     assert " !     worker was told to stop and stays so; to start: ssh paas ps:start hello worker" in hello.lines.text
     type(hello.reconciler)(hello.platform, lambda app, text: None).run_once()
     hello.reconcile(lambda: hello.labels() == ["web.1 v2"])
@@ -63,14 +63,14 @@ def test_what_is_held_stays_so_through_a_deploy_a_scale_and_another_server(hello
 
 def test_scaled_down_and_up_again_an_instance_is_not_held_any_more(hello: Flow) -> None:
     stop(hello, "web.2")
-    deploy.scale(hello.platform, hello.app, {"web": 1}, ALICE, hello.out)
-    deploy.scale(hello.platform, hello.app, {"web": 2}, ALICE, hello.out)
+    deploy.scale(hello.platform, hello.app, {"web": 1}, hello.out)
+    deploy.scale(hello.platform, hello.app, {"web": 2}, hello.out)
     assert "web.2 v1" in hello.labels()
 
 
 def test_an_app_whose_only_web_is_held_says_stopped(flow: Flow) -> None:
     flow.deploy(BOTH)
-    deploy.scale(flow.platform, flow.app, {"worker": 1}, ALICE, flow.out)
+    deploy.scale(flow.platform, flow.app, {"worker": 1}, flow.out)
     stop(flow, "web.1")
     assert flow.route == "stopped"
     flow.reconcile(lambda: flow.labels() == ["worker.1 v1"])
@@ -122,7 +122,7 @@ def test_restart_of_one_that_does_not_answer_leaves_the_old_one_serving(
 
 
 def test_restart_of_one_worker(hello: Flow) -> None:
-    deploy.scale(hello.platform, hello.app, {"worker": 2}, ALICE, hello.out)
+    deploy.scale(hello.platform, hello.app, {"worker": 2}, hello.out)
     before = {i.label: i.id for i in hello.running()}
     deploy.restart(hello.platform, hello.app, hello.out, "worker.2")
     hello.reconcile(lambda: len(hello.labels()) == 4)

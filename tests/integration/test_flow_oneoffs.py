@@ -81,7 +81,7 @@ def test_one_off_is_left_alone_by_whatever_happens_to_the_app(flow: Flow) -> Non
     one_off = oneoffs.start(flow.platform, flow.app, "exec sleep 600", actor=ALICE)
     before = instances(flow)
     flow.deploy(WEB + WORKER + "run: exec sleep 601\n")
-    deploy.scale(flow.platform, flow.app, {"web": 2, "worker": 1, "run": 2}, ALICE, flow.out)
+    deploy.scale(flow.platform, flow.app, {"web": 2, "worker": 1, "run": 2}, flow.out)
     deploy.restart(flow.platform, flow.app, flow.out)
     flow.reconcile(lambda: flow.labels().count("web.1 v2") == 1 and len(flow.routed_releases()) == 1)
     deploy.stop(flow.platform, flow.app, flow.out)

@@ -75,7 +75,7 @@ def test_crash_and_recovery_are_news_once(flow: Flow) -> None:
 
 def test_crash_loop_is_news_when_it_begins_and_when_it_is_one(flow: Flow) -> None:
     flow.deploy(procfile=WEB + "worker: exit 9\n")
-    deploy.scale(flow.platform, flow.app, {"worker": 1}, ALICE, flow.out)
+    deploy.scale(flow.platform, flow.app, {"worker": 1}, flow.out)
     flow.reconcile(lambda: len(flow.told) >= 4)
     assert events(flow) == [
         "worker.1 exited with 9; starting again",
@@ -85,7 +85,7 @@ def test_crash_loop_is_news_when_it_begins_and_when_it_is_one(flow: Flow) -> Non
 
 def test_crash_loop_is_over_when_it_has_run_for_a_while(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
     flow.deploy(procfile=WEB + "worker: exit 9\n")
-    deploy.scale(flow.platform, flow.app, {"worker": 1}, ALICE, flow.out)
+    deploy.scale(flow.platform, flow.app, {"worker": 1}, flow.out)
     flow.reconcile(lambda: any("keeps crashing" in text for text in events(flow)))
     told = events(flow)
     assert flow.push(flow.commit(procfile=WEB + WORKER)) == 0
@@ -104,7 +104,7 @@ def test_crash_loop_is_over_when_it_has_run_for_a_while(flow: Flow, monkeypatch:
 
 def test_crash_loop_is_over_when_it_is_told_to_stop(flow: Flow) -> None:
     flow.deploy(procfile=WEB + "worker: exit 9\n")
-    deploy.scale(flow.platform, flow.app, {"worker": 1}, ALICE, flow.out)
+    deploy.scale(flow.platform, flow.app, {"worker": 1}, flow.out)
     flow.reconcile(lambda: any("keeps crashing" in text for text in events(flow)))
     another_server(flow)
     flow.reconcile()
@@ -121,7 +121,7 @@ def test_want_of_memory_is_an_event(flow: Flow) -> None:
     greedy = "worker: exec python3 -I -S -c 'data = bytearray(99000000)'\n"
     flow.deploy(procfile=WEB + greedy)
     limiting.limit(flow.platform, flow.app, "worker", {"memory": "20m"}, flow.out)
-    deploy.scale(flow.platform, flow.app, {"worker": 1}, ALICE, flow.out)
+    deploy.scale(flow.platform, flow.app, {"worker": 1}, flow.out)
     flow.reconcile(lambda: len(events(flow)) == 3)
     assert events(flow) == [
         "worker.1 v1 ran out of memory",
@@ -138,7 +138,7 @@ def another_server(flow: Flow) -> None:
 def test_deploys_and_rounds_without_trouble_are_no_news(flow: Flow) -> None:
     flow.deploy()
     flow.reconcile()
-    deploy.scale(flow.platform, flow.app, {"web": 2}, ALICE, flow.out)
+    deploy.scale(flow.platform, flow.app, {"web": 2}, flow.out)
     flow.deploy()
     flow.reconcile(lambda: flow.labels() == ["web.1 v2", "web.2 v2"])
     assert (events(flow), flow.told) == ([], [])
@@ -158,7 +158,7 @@ def test_requests_no_longer_go_to_the_dead_while_another_is_started(
     flow: Flow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flow.deploy()
-    deploy.scale(flow.platform, flow.app, {"web": 2}, ALICE, flow.out)
+    deploy.scale(flow.platform, flow.app, {"web": 2}, flow.out)
     dead, alive = sorted(flow.running(), key=lambda instance: instance.number)
     start, routes = flow.platform.runtime.start, []
 
@@ -233,7 +233,7 @@ def test_plain_processes_are_mended_while_the_engine_is_silent(flow: Flow) -> No
 
 def test_idle_round_asks_the_database_as_often_as_ever(flow: Flow, caplog: pytest.LogCaptureFixture) -> None:
     flow.deploy()
-    deploy.scale(flow.platform, flow.app, {"web": 3}, ALICE, flow.out)
+    deploy.scale(flow.platform, flow.app, {"web": 3}, flow.out)
     flow.reconcile()
     caplog.clear()
     with caplog.at_level(logging.DEBUG, "peewee"):
@@ -243,7 +243,7 @@ def test_idle_round_asks_the_database_as_often_as_ever(flow: Flow, caplog: pytes
 
 def test_crash_loop_is_noticed_at_once_though_the_next_start_has_to_wait(flow: Flow) -> None:
     flow.deploy(procfile=WEB + "worker: sleep 0.2; exit 9\n")
-    deploy.scale(flow.platform, flow.app, {"worker": 1}, ALICE, flow.out)
+    deploy.scale(flow.platform, flow.app, {"worker": 1}, flow.out)
     flow.reconcile(lambda: len(flow.told) >= 3)
     assert flow.told[2] == "worker.1 exited with 9, 3 times in a row; starting again in 2 s"
 
@@ -301,7 +301,7 @@ def test_worker_that_cannot_be_started_does_not_keep_the_web_from_being_routed(
     flow: Flow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flow.deploy(procfile=WEB + WORKER)
-    deploy.scale(flow.platform, flow.app, {"worker": 1}, ALICE, flow.out)
+    deploy.scale(flow.platform, flow.app, {"worker": 1}, flow.out)
     start = flow.platform.runtime.start
 
     def refuse(spec: object) -> object:

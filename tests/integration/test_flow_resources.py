@@ -38,7 +38,7 @@ def limit(flow: Flow, process: str = "", *, restart: bool = True, **texts: str) 
 
 def test_what_runs_is_replaced_at_once_and_only_what_it_concerns(flow: Flow, started: list[tuple[str, Limits]]) -> None:
     flow.deploy(WEB + WORKER)
-    deploy.scale(flow.platform, flow.app, {"worker": 1}, ALICE, flow.out)
+    deploy.scale(flow.platform, flow.app, {"worker": 1}, flow.out)
     before = {i.label: i.id for i in flow.running()}
     flow.lines.data.clear()
     started.clear()
@@ -83,7 +83,7 @@ def test_one_off_commands_have_them_too(flow: Flow, started: list[tuple[str, Lim
 
 def test_all_others_and_what_is_said_of_a_type(flow: Flow, started: list[tuple[str, Limits]]) -> None:
     flow.deploy(WEB + WORKER)
-    deploy.scale(flow.platform, flow.app, {"worker": 1}, ALICE, flow.out)
+    deploy.scale(flow.platform, flow.app, {"worker": 1}, flow.out)
     limit(flow, "web", memory="64m")
     started.clear()
     limit(flow, memory="96m")

@@ -13,7 +13,7 @@ from typing import Any
 import flow as flows
 import pytest
 from bench.load import Load
-from flow import ALICE, MAIN, WEB, Flow
+from flow import MAIN, WEB, Flow
 from instances import until
 from ports import free_port
 
@@ -38,7 +38,7 @@ def flow(config: Config) -> Iterator[Flow]:
 def three(flow: Flow) -> Flow:
     """v1 with three web instances, all routed."""
     flow.deploy()
-    deploy.scale(flow.platform, flow.app, {"web": 3}, ALICE, flow.out)
+    deploy.scale(flow.platform, flow.app, {"web": 3}, flow.out)
     assert flow.labels() == [f"{label} v1" for label in THREE]
     return flow
 
@@ -118,7 +118,7 @@ def test_one_by_one(three: Flow, watch: Watch) -> None:
 def test_all_at_once_unless_told_otherwise(config: Config) -> None:
     with flows.fresh(config) as flow:
         flow.deploy()
-        deploy.scale(flow.platform, flow.app, {"web": 3}, ALICE, flow.out)
+        deploy.scale(flow.platform, flow.app, {"web": 3}, flow.out)
         flow.deploy()
         assert len(flow.labels()) == 6
         assert flow.routed_releases() == {2}
@@ -269,7 +269,7 @@ def test_restart_that_fails_leaves_as_many_as_before(three: Flow, monkeypatch: p
 def test_workers_are_swapped_after_web_one_for_one(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
     two = WEB + "worker: exec sleep 600\n"
     flow.deploy(two)
-    deploy.scale(flow.platform, flow.app, {"web": 1, "worker": 3}, ALICE, flow.out)
+    deploy.scale(flow.platform, flow.app, {"web": 1, "worker": 3}, flow.out)
     watch = Watch(flow, "worker")
     for name in ("start", "stop"):
         monkeypatch.setattr(flow.platform.runtime, name, watch.after(getattr(flow.platform.runtime, name)))
@@ -386,7 +386,7 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler)
 def test_no_request_fails_under_load(config: Config) -> None:
     with flows.fresh(config, max_surge="1", drain_timeout=5, http_port=free_port()) as flow:
         flow.deploy(**{"serve.txt": SERVER})
-        deploy.scale(flow.platform, flow.app, {"web": 3}, ALICE, flow.out)
+        deploy.scale(flow.platform, flow.app, {"web": 3}, flow.out)
         caddy = CaddyProcess(flow.config)
         caddy.start()
         try:

@@ -131,7 +131,7 @@ def test_waiting_for_several_instances_takes_no_longer_than_for_one(
     flow: Flow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flow.deploy()
-    deploy.scale(flow.platform, flow.app, {"web": 3}, ALICE, flow.out)
+    deploy.scale(flow.platform, flow.app, {"web": 3}, flow.out)
     wait, since = health.wait_until_healthy, list[float]()
 
     def noted(*asked: object, began: float, **more: object) -> object:
@@ -156,7 +156,7 @@ def test_one_that_never_answers_leaves_what_was(config: Config) -> None:
 
 def test_second_of_two_that_dies_ends_the_wait_for_the_first(flow: Flow) -> None:
     flow.deploy()
-    deploy.scale(flow.platform, flow.app, {"web": 2}, ALICE, flow.out)
+    deploy.scale(flow.platform, flow.app, {"web": 2}, flow.out)
     dies = """
         import os, time
         if os.environ["GITPAAS_PROCESS"] == "web.2": raise SystemExit(4)
@@ -179,7 +179,7 @@ def test_start_that_fails_half_way_leaves_nothing(flow: Flow, monkeypatch: pytes
 
     monkeypatch.setattr(flow.platform.runtime, "start", refuse)
     with pytest.raises(BuildFailed):
-        deploy.scale(flow.platform, flow.app, {"web": 3}, ALICE, flow.out)
+        deploy.scale(flow.platform, flow.app, {"web": 3}, flow.out)
     assert flow.labels() == ["web.1 v1"]
 
 
@@ -212,7 +212,7 @@ def test_fault_after_going_live_does_not_undo_it(flow: Flow, monkeypatch: pytest
 def test_more_web_instances_than_can_be_balanced_are_refused_before_anything_changes(flow: Flow) -> None:
     flow.deploy()
     with pytest.raises(UsageError, match="At most 12"):
-        deploy.scale(flow.platform, flow.app, {"web": 13}, ALICE, flow.out)
+        deploy.scale(flow.platform, flow.app, {"web": 13}, flow.out)
     assert flow.labels() == ["web.1 v1"]
 
 
@@ -221,7 +221,7 @@ def test_first_formation_is_that_of_app_json_and_later_ones_are_peoples(flow: Fl
     flow.deploy(WEB + WORKER + "other: sleep 600\n", app_json=asked)
     flow.reconcile(lambda: flow.labels() == ["web.1 v1", "web.2 v1", "worker.1 v1"])
     assert " !     app.json: its formation names clock, and the app has no such process type." in flow.lines.text
-    deploy.scale(flow.platform, flow.app, {"web": 1}, ALICE, flow.out)
+    deploy.scale(flow.platform, flow.app, {"web": 1}, flow.out)
     flow.deploy(WEB + WORKER, app_json='{"formation": {"web": {"quantity": 3}, "worker": {"quantity": 3}}}')
     flow.reconcile(lambda: flow.labels() == ["web.1 v2", "worker.1 v2"])
 
@@ -235,7 +235,7 @@ def test_first_formation_beyond_what_can_be_balanced_is_refused(flow: Flow) -> N
 def test_app_without_a_web_process(flow: Flow) -> None:
     flow.deploy(procfile=WORKER)
     assert "no web process, so nothing answers" in flow.lines.text
-    deploy.scale(flow.platform, flow.app, {"worker": 1}, ALICE, flow.out)
+    deploy.scale(flow.platform, flow.app, {"worker": 1}, flow.out)
     assert (flow.labels(), flow.route) == (["worker.1 v1"], "stopped")
     flow.reconcile()
     assert (flow.labels(), flow.route) == (["worker.1 v1"], "stopped")
@@ -253,12 +253,12 @@ def test_restart_and_start_say_what_they_cannot_do(flow: Flow) -> None:
 
 def test_web_scaled_to_zero_and_back(flow: Flow) -> None:
     flow.deploy()
-    deploy.scale(flow.platform, flow.app, {"web": 0}, ALICE, flow.out)
+    deploy.scale(flow.platform, flow.app, {"web": 0}, flow.out)
     assert flow.route == "stopped"
     flow.reconcile(lambda: flow.labels() == [])
     flow.deploy()
     assert (flow.labels(), flow.route) == ([], "stopped")
-    deploy.scale(flow.platform, flow.app, {"web": 1}, ALICE, flow.out)
+    deploy.scale(flow.platform, flow.app, {"web": 1}, flow.out)
     assert flow.routed_releases() == {2}
 
 

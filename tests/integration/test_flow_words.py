@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from flow import ALICE, BOB, MAIN, WEB, WORKER, Flow, Images, Lines
+from flow import BOB, MAIN, WEB, WORKER, Flow, Images, Lines
 from instances import until
 
 from gitpaas import deploy
@@ -95,7 +95,7 @@ def test_who_follows_a_build_is_answered_like_who_began_it(flow: Flow, images: I
 
 def test_release_that_does_not_stay_up_is_told_of_in_the_next_push(flow: Flow) -> None:
     flow.deploy(procfile=WEB + "worker: exit 9\n")
-    deploy.scale(flow.platform, flow.app, {"worker": 1}, ALICE, flow.out)
+    deploy.scale(flow.platform, flow.app, {"worker": 1}, flow.out)
     flow.reconcile(lambda: len(flow.told) >= 3)
     lines = Lines()
 
