@@ -14,6 +14,7 @@ import click
 
 from gitpaas import access
 from gitpaas.commands.call import Call
+from gitpaas.commands.near import of_an_app
 from gitpaas.errors import NotAllowed, UsageError
 from gitpaas.names import app_name
 from gitpaas.values import Role
@@ -82,6 +83,7 @@ class Command(click.Command):
         except click.exceptions.Exit as done:
             return done.exit_code
         except click.UsageError as error:
+            _require_place(self, call)
             raise UsageError(error.format_message(), f"Usage: {call.program} {self.synopsis()}") from error
 
     def asks_for_help(self, args: Sequence[str]) -> bool:
@@ -133,11 +135,16 @@ class AllOption(click.Option):
 
 def authorize(command: Command, app: str | None, call: Call) -> None:
     """The one check of commands. NotAllowed says what is needed."""
-    if command.local and not call.is_local:
-        raise NotAllowed(f"{command.name} works on the machine itself only.", f"There: gitpaas {command.name}")
+    _require_place(command, call)
     place = command.place(app)
     if place is not None or command.scope != "seen":
         access.require(call.actor, command.role, place, str(command.name))
+
+
+def _require_place(command: Command, call: Call) -> None:
+    if command.local and not call.is_local:
+        hint = f"There: gitpaas {command.name}\n{of_an_app(str(command.name), call.program)}".rstrip()
+        raise NotAllowed(f"{command.name} works on the machine itself only.", hint)
 
 
 def command(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 
+from gitpaas.commands import near
 from gitpaas.commands.audit import audited
 from gitpaas.commands.base import Command
 from gitpaas.commands.call import Call
@@ -23,8 +23,10 @@ def _run(commands: Sequence[Command], command: Command, args: list[str], call: C
     try:
         return command.run(args, call)
     except UsageError as error:
-        if args and (near := _near_verb(commands, command, args[0])):
-            raise UsageError(f"{command.name} {args[0][:80]}: {error.message}", f"Did you mean {near}?") from error
+        if args and (meant := near.verb_meant(_visible(commands), str(command.name), args[0])):
+            raise UsageError(f"{command.name} {args[0][:80]}: {error.message}", f"Did you mean {meant}?") from error
+        if args and (hint := near.of_an_app(str(command.name), call.program)):
+            raise UsageError(error.message, f"{error.hint}\n{hint}") from error
         raise
 
 
@@ -37,22 +39,9 @@ def resolve(commands: Sequence[Command], argv: Sequence[str], program: str) -> t
         return command, args[1:]
     if command := named.get(first):
         return command, args
-    raise UsageError(f"There is no command {first[:80]!r}.", _suggestion(named, first, args, program))
+    hint = near.suggestion(_visible(commands), [first, *args], program)
+    raise UsageError(f"There is no command {first[:80]!r}.", hint)
 
 
-def _near_verb(commands: Sequence[Command], command: Command, word: str) -> str | None:
-    """`config sett hello A=b` is parsed as `config` of an app "sett"; what was meant is `config:set`."""
-    noun = f"{command.name}:"
-    verbs = [str(other.name).removeprefix(noun) for other in commands if str(other.name).startswith(noun)]
-    near = difflib.get_close_matches(word, verbs, n=1, cutoff=0.8)
-    return noun + near[0] if near else None
-
-
-def _suggestion(named: dict[str, Command], first: str, args: Sequence[str], program: str) -> str:
-    visible = [name for name, command in named.items() if not command.hidden]
-    tried = [first, f"{first}:{args[0]}"] if args else [first]
-    near = [name for word in tried for name in difflib.get_close_matches(word, visible, n=1, cutoff=0.7)]
-    near += [name for name in visible if name.endswith(f":{first}")]
-    if not near:
-        return f"List them: {program} help"
-    return f"Did you mean {near[-1] if len(near) > 1 and args else near[0]}?"
+def _visible(commands: Sequence[Command]) -> list[str]:
+    return [str(command.name) for command in commands if not command.hidden]

@@ -9,7 +9,7 @@ import pytest
 from callers import Answer, Caller
 
 from gitpaas import commands
-from gitpaas.commands import every
+from gitpaas.commands import every, near
 from gitpaas.commands.base import Command, command
 from gitpaas.commands.call import Call
 from gitpaas.config import Config
@@ -95,7 +95,7 @@ def test_the_app_option_goes_with_other_arguments(operator: Caller) -> None:
 
 
 @pytest.mark.parametrize(
-    ("argv", "near"),
+    ("argv", "meant"),
     [
         (("lgos", "hello"), "logs"),
         (("app",), "apps"),
@@ -105,13 +105,47 @@ def test_the_app_option_goes_with_other_arguments(operator: Caller) -> None:
         (("config", "sett", "hello", "A=b"), "config:set"),
         (("maintenence", "on", "hello"), "maintenance:on"),
         (("key", "add", "x"), "keys:add"),
+        (("key:add", "x"), "keys:add"),
+        (("destroy", "x"), "apps:destroy"),
+        (("info", "x"), "apps:info"),
+        (("scale", "x", "web=2"), "ps:scale"),
+        (("apps:delete", "x"), "apps:destroy"),
+        (("config:list", "x"), "config"),
+        (("config", "show", "x"), "config"),
+        (("keys", "list"), "keys"),
+        (("ps:exec", "x"), "enter"),
+        (("env", "set", "x", "A=b"), "config:set"),
+        (("logs:tail", "x"), "logs"),
+        (("releases:rollback", "x"), "rollback"),
     ],
 )
-def test_a_wrong_name_suggests_the_near_one(operator: Caller, argv: tuple[str, ...], near: str) -> None:
+def test_a_wrong_name_suggests_the_near_one(operator: Caller, argv: tuple[str, ...], meant: str) -> None:
     answer = operator(*argv)
 
     assert answer.code == 2
-    assert answer.err.endswith(f"Did you mean {near}?\n")
+    assert answer.err.endswith(f"Did you mean {meant}?\n")
+
+
+def test_a_verb_like_none_of_its_noun_shows_which_there_are(operator: Caller) -> None:
+    assert operator("apps:qqq", "x").err == (
+        " !     There is no command 'apps:qqq'.\n !     apps has: apps:create, apps:info, apps:destroy\n"
+    )
+
+
+@pytest.mark.parametrize("name", sorted(set(near._ELSEWHERE.values())))
+def test_what_other_platforms_call_it_is_a_command_here(name: str) -> None:
+    assert name in {one.name for one in every.COMMANDS}
+    assert name not in near._ELSEWHERE
+
+
+def test_what_is_the_servers_here_says_what_does_it_with_an_app(admin: Caller, operator: Caller) -> None:
+    assert admin("restart", "hello") == Answer(
+        3, "",
+        " !     restart works on the machine itself only.\n"
+        " !     There: gitpaas restart\n"
+        " !     With an app: ssh paas ps:restart APP\n",
+    )  # fmt: skip
+    assert operator("stop", "hello").err.endswith(" !     With an app: gitpaas ps:stop APP\n")
 
 
 def test_an_app_is_no_verb_that_was_mistyped(operator: Caller) -> None:

@@ -1,0 +1,73 @@
+"""What somebody meant who typed no command of ours: another platform's name for it, its verb alone, a near spelling."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Sequence
+
+_OF_APPS = {"start", "stop", "restart"}  # of the server here; elsewhere of an app
+
+_LISTS = {"list", "ls", "show", "all", "report", "inspect", "keys"}  # verbs for what the noun alone does here
+
+# What Heroku, Dokku, piku and people's hands say for it.
+_ELSEWHERE = {
+    "apps:delete": "apps:destroy", "apps:remove": "apps:destroy", "delete": "apps:destroy", "remove": "apps:destroy",
+    "apps:report": "apps:info", "apps:show": "apps:info",
+    "list": "apps", "ls": "apps",
+    "env": "config", "vars": "config", "env:set": "config:set",
+    "bash": "run", "sh": "run", "console": "run", "run:bash": "run",
+    "exec": "enter", "shell": "enter", "ssh": "enter", "ps:exec": "enter",
+    "tail": "logs", "logs:failed": "builds:output", "builds:log": "builds:output", "builds:logs": "builds:output",
+    "history": "releases", "releases:rollback": "rollback",
+    "deploy": "ps:rebuild", "redeploy": "ps:rebuild", "builds:create": "ps:rebuild",
+    "ps:status": "ps",
+    "users": "access", "ssh-keys": "keys", "ssh-keys:add": "keys:add", "ssh-keys:remove": "keys:remove",
+    "ssh-keys:list": "keys",
+}  # fmt: skip
+
+
+def suggestion(names: Collection[str], words: Sequence[str], program: str) -> str:
+    """What to type instead of these words, the first of which is no command."""
+    first, *rest = words
+    noun, _, verb = first.partition(":")
+    verbs = [name for name in names if name.startswith(f"{noun}:")]
+    meant = _meant(names, first, rest) or (_near(verb, verbs) if verb else None)
+    if not meant and verb and verbs:
+        return f"{noun} has: {', '.join(verbs)}"
+    meant = meant or (noun if verb and noun in names else _spelt(names, first, rest))
+    return f"Did you mean {meant}?" if meant else f"List them: {program} help"
+
+
+def verb_meant(names: Collection[str], noun: str, word: str) -> str | None:
+    """`config sett hello A=b` is parsed as `config` of an app "sett"; what was meant is `config:set`."""
+    if word in _LISTS:
+        return noun
+    return _near(word, [name for name in names if name.startswith(f"{noun}:")], cutoff=0.8)
+
+
+def of_an_app(name: str, program: str) -> str:
+    """Where this is a command of the server, what does the same with an app; else nothing."""
+    return f"With an app: {program} ps:{name} APP" if name in _OF_APPS else ""
+
+
+def _meant(names: Collection[str], first: str, rest: Sequence[str]) -> str | None:
+    for tried in [f"{first}:{word}" for word in rest[:1]] + [first]:
+        noun, _, verb = tried.rpartition(":")
+        if tried in _ELSEWHERE:
+            return _ELSEWHERE[tried]
+        if verb in _LISTS and noun in names:
+            return noun
+    return next((name for name in names if name.endswith(f":{first}")), None)
+
+
+def _near(verb: str, names: Collection[str], cutoff: float = 0.7) -> str | None:
+    by_verb = {name.partition(":")[2]: name for name in names}
+    near = difflib.get_close_matches(verb, by_verb, n=1, cutoff=cutoff)
+    return by_verb[near[0]] if near else None
+
+
+def _spelt(names: Collection[str], first: str, rest: Sequence[str]) -> str | None:
+    """Noun and verb together say more than the first of them."""
+    tried = [f"{first}:{word}" for word in rest[:1]] + [first]
+    near = [name for word in tried for name in difflib.get_close_matches(word, names, n=1, cutoff=0.7)]
+    return near[0] if near else None
