@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+_WARNING = " !     "
 _SHOWN = 0.005  # seconds; a step that had nothing to do is not worth a word
 
 
@@ -45,7 +46,7 @@ class Output:
 
     def warn(self, text: str) -> None:
         for line in text.splitlines() or [""]:
-            self.raw(f" !     {line}\n")
+            self.raw(f"{_WARNING}{line}\n")
 
     def raw(self, text: str) -> None:
         data = text.encode("utf-8", "replace")
@@ -111,6 +112,21 @@ class Laps:
     def __str__(self) -> str:
         inner = ", ".join(f"{name} {seconds(value)}" for name, value in self._laps if value >= _SHOWN)
         return f"{seconds(time.monotonic() - self._begin)} ({inner})"
+
+
+def warning(message: str, hint: str | None = None, end: str = "\n") -> str:
+    """The same for who has no Output: an error and what to do next, as whole lines."""
+    return "".join(f"{_WARNING}{line}{end}" for line in (*message.splitlines(), *(hint or "").splitlines()))
+
+
+def plain(text: str) -> str:
+    """Without control characters: what others wrote must not move the reader's cursor."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def signed(person: str, key: str | None) -> str:
+    """'alice, key "laptop"'; the person alone where the key's name says no more."""
+    return person + (f', key "{key}"' if key and key != person else "")
 
 
 def seconds(value: float) -> str:

@@ -26,7 +26,7 @@ from gitpaas.errors import (
 from gitpaas.git import hook, repository
 from gitpaas.git.repository import Move
 from gitpaas.instances.plan import crash_loops
-from gitpaas.output import Output, Sink
+from gitpaas.output import Output, Sink, signed
 from gitpaas.platform import Platform
 from gitpaas.store import App, Build
 from gitpaas.values import Actor
@@ -171,7 +171,7 @@ def _still(app: App) -> str:
 
 def _opening(platform: Platform, app: App, build: Build, push: Move) -> str:
     """hello: a1b2c3d..e4f5a6b (3 commits) by alice"""
-    who = f"by {build.by}" + (f', key "{build.key}"' if build.key and build.key != build.by else "")
+    who = f"by {signed(build.by, build.key)}"
     if build.restores:
         return f"{app.name}: v{build.restores} ({build.commit[:7]}) is built again for a rollback, {who}"
     if push.old == push.new:

@@ -12,10 +12,10 @@ import click
 from gitpaas.commands import options
 from gitpaas.commands.base import app_argument, command, format_option
 from gitpaas.commands.call import Call
-from gitpaas.commands.table import Column, ago, iso, plain, render
+from gitpaas.commands.table import Column, ago, iso, render
 from gitpaas.errors import Conflict, NotFound, UsageError
 from gitpaas.logs.build_log import follow_build, read_build
-from gitpaas.output import amount, seconds
+from gitpaas.output import amount, plain, seconds, signed
 from gitpaas.store import App, Build
 from gitpaas.values import Artifact
 
@@ -161,7 +161,7 @@ def _lines(build: Build, made: Artifact | None) -> list[tuple[str, str]]:
         ("State", _state(build) + (f" as v{build.release}" if build.release else "")),
         ("Why", build.error),
         ("Commit", f"{build.commit[:12]} {build.subject}"),
-        ("By", build.by + (f', key "{build.key}"' if build.key and build.key != build.by else "")),
+        ("By", signed(build.by, build.key)),
         ("Builder", build.builder),
         ("App", build.label),
         ("Resolved", ", ".join(f"{name} {version}" for name, version in json.loads(build.details).items())),

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from gitpaas.config import Config
 from gitpaas.errors import GitpaasError
-from gitpaas.output import Console
+from gitpaas.output import Console, warning
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells say it
 _NO_READER = 141  # 128 + SIGPIPE
@@ -32,9 +32,8 @@ def guarded(config: Config | None, console: Console, body: Callable[[], int], *,
 
 
 def _tell(console: Console, error: GitpaasError) -> int:
-    lines = [*error.message.splitlines(), *(error.hint or "").splitlines()]
     try:
-        console.err("".join(f" !     {line}\n" for line in lines))
+        console.err(warning(error.message, error.hint))
     except OSError:
         return _NO_READER
     return error.exit_code

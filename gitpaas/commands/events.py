@@ -19,6 +19,7 @@ from gitpaas.commands.call import Call
 from gitpaas.commands.table import iso
 from gitpaas.errors import UsageError
 from gitpaas.names import app_name
+from gitpaas.output import plain
 from gitpaas.store import Event
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -101,7 +102,7 @@ def _line(event: Event) -> str:
     key = f"({event.key})" if event.key and event.key != event.by else ""
     words = [iso(event.at), f"{event.by}{key}@{event.address}", event.action, event.app, event.result]
     line = " ".join(word for word in words if word) + (f": {event.text}" if event.text else "")
-    return "".join(character if character.isprintable() else " " for character in line)
+    return plain(line)
 
 
 def _describe(event: Event) -> dict[str, Any]:

@@ -6,9 +6,9 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from gitpaas.commands.table import ago, iso, plain
+from gitpaas.commands.table import ago, iso
 from gitpaas.errors import RuntimeFailed
-from gitpaas.output import amount, seconds
+from gitpaas.output import amount, plain, seconds, signed
 from gitpaas.store import App, Build, Release
 from gitpaas.values import Artifact
 
@@ -31,10 +31,6 @@ def took(release: Release) -> float | None:
     build: Build | None = release.build
     began = build.started_at if build and build.release == release.number else None
     return max(0.0, float(release.live_at) - float(began or release.created_at))
-
-
-def author(release: Release) -> str:
-    return release.by + (f', key "{release.key}"' if release.key and release.key != release.by else "")
 
 
 def describe(app: App, release: Release) -> dict[str, Any]:
@@ -85,7 +81,7 @@ def lines(platform: Platform, app: App, release: Release) -> list[tuple[str, str
         ("State", state(app, release) + (", pinned" if release.pinned else "")),
         ("What", release.description),
         ("Commit", f"{release.commit[:12]} {release.subject}"),
-        ("By", author(release)),
+        ("By", signed(release.by, release.key)),
         ("Made", ago(release.created_at)),
         ("Live after", seconds(needed) if needed is not None else ""),
         ("Build", str(release.build_id or "")),

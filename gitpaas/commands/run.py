@@ -9,9 +9,10 @@ import click
 
 from gitpaas.commands.base import app_argument, command, words_argument
 from gitpaas.commands.call import Call
-from gitpaas.commands.table import Column, ago, iso, plain, render
+from gitpaas.commands.table import Column, ago, iso, render
 from gitpaas.errors import UsageError
 from gitpaas.names import variable_name, variable_value
+from gitpaas.output import plain
 from gitpaas.values import Env, Secret
 
 if TYPE_CHECKING:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from gitpaas.output import plain
+
 UNSEEN = "Docker Engine does not answer: what runs in containers cannot be seen now."
 
 _GAP = "  "
@@ -86,11 +88,6 @@ def _line(row: Sequence[str], widths: Sequence[int]) -> str:
 
 def _padded(text: str, width: int) -> str:
     return text + " " * (width - _cells(text))
-
-
-def plain(text: str) -> str:
-    """Without control characters: a commit's subject must not move the reader's cursor."""
-    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _cells(text: str) -> int:

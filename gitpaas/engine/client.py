@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from gitpaas.config import Config
 from gitpaas.errors import EngineFailed
+from gitpaas.output import plain
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -74,11 +75,6 @@ class Engine:
 def labels(ours: Mapping[str, str], **values: str | int) -> dict[str, str]:
     """`labels(engine.ours, app="hello", release=12)`: gitpaas.app, gitpaas.release and the mark of this server."""
     return dict(ours) | {f"gitpaas.{name}": str(value) for name, value in values.items()}
-
-
-def plain(text: str) -> str:
-    """What an image or a container has a part in, for people's terminals: without control characters."""
-    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def silence(doing: str, address: str) -> EngineFailed:

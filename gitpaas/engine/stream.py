@@ -15,9 +15,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from urllib.parse import urlencode
 
-from gitpaas.engine.client import plain, silence
+from gitpaas.engine.client import silence
 from gitpaas.engine.ping import connect
 from gitpaas.errors import EngineFailed
+from gitpaas.output import plain
 
 _PATIENCE = 10.0  # seconds until the engine must begin to answer
 _LONGEST_HEAD = 64 * 1024

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from gitpaas.errors import CommandFailed
 from gitpaas.git import repository
 from gitpaas.git.repository import NOTES, RELEASES
+from gitpaas.output import plain
 from gitpaas.platform import Platform
 from gitpaas.store import App, Release
 
@@ -81,4 +82,4 @@ def _line(release: Release) -> str:
     when = datetime.fromtimestamp(release.live_at or release.created_at, UTC)
     who = release.by + (f' (key "{release.key}")' if release.key and release.key != release.by else "")
     line = f"v{release.number}  {when:%Y-%m-%d %H:%M:%S} UTC  {release.description}, by {who}"
-    return "".join(character if character.isprintable() else " " for character in line)
+    return plain(line)

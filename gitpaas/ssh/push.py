@@ -10,6 +10,7 @@ from pathlib import Path
 from gitpaas.errors import GitpaasError, NotAllowed
 from gitpaas.git import hook
 from gitpaas.git.repository import Move, is_zero
+from gitpaas.output import warning
 from gitpaas.ssh import follow, refs
 from gitpaas.ssh.follow import Client
 from gitpaas.ssh.ingest import open_quarantine
@@ -146,5 +147,4 @@ def _accepted(verdicts: Verdicts) -> list[Move]:
 
 
 def _warn(client: Client, message: str, hint: str | None = None) -> None:
-    lines = [*message.splitlines(), *(hint or "").splitlines()]
-    client.tell("".join(f" !     {line}\n" for line in lines).encode("utf-8", "replace"))
+    client.tell(warning(message, hint).encode("utf-8", "replace"))

@@ -16,6 +16,7 @@ from paramiko.channel import Channel
 from paramiko.ssh_exception import SSHException
 
 from gitpaas.errors import GitpaasError, NotAllowed, UsageError
+from gitpaas.output import warning
 from gitpaas.ssh.console import Screen, Terminal
 from gitpaas.ssh.services import Services
 from gitpaas.ssh.transport import Pipe
@@ -101,7 +102,7 @@ class Session:
         """End it now, and say why. What has begun and must go on goes on, as when the client leaves."""
         self._left.set()
         self._pipe.interrupt()
-        self._complain(reason, None)
+        self._complain(reason)
         self._hang_up(NotAllowed.exit_code)
 
     @property
@@ -135,7 +136,7 @@ class Session:
                 _log.debug("%s: the client left: %r", self._connection.address, error)
             else:
                 _log.exception("%s: a session failed", self._connection.address)
-                self._complain("Something went wrong on the server; its log has the details.", None)
+                self._complain("Something went wrong on the server; its log has the details.")
         return 1
 
     def _dispatch(self, line: str, actor: Actor) -> int:
@@ -158,11 +159,10 @@ class Session:
     def _is_gone(self) -> bool:
         return self._left.is_set() or self.channel.closed or not self._connection.is_active()
 
-    def _complain(self, message: str, hint: str | None) -> None:
+    def _complain(self, message: str, hint: str | None = None) -> None:
         end = "\n" if self._screen.kind is None else "\r\n"
-        text = "".join(f" !     {line}{end}" for line in [*message.splitlines(), *(hint or "").splitlines()])
         with suppress(OSError, EOFError, SSHException):
-            self.channel.sendall_stderr(text.encode())
+            self.channel.sendall_stderr(warning(message, hint, end).encode())
 
     def _hang_up(self, code: int) -> None:
         with self._ending:

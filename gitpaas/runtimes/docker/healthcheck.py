@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gitpaas.engine import Engine
-from gitpaas.engine.client import plain
 from gitpaas.engine.execs import execute
 from gitpaas.errors import EngineFailed
+from gitpaas.output import plain
 
 _PAUSE = 1.0  # seconds from the end of one test to the next
 _FIRST = 0.2  # seconds that a look waits for a test that it has begun: most are over by then
