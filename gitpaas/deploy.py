@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from gitpaas import apps, releases
 from gitpaas.apps import configvars, holding
 from gitpaas.builds import phases, queue
-from gitpaas.errors import BuildFailed, GitpaasError, NotKept, UsageError
+from gitpaas.errors import BuildFailed, GitpaasError, UsageError
 from gitpaas.git import repository
 from gitpaas.instances import rollout
 from gitpaas.names import process_name, settable_name, variable_name, variable_value
@@ -53,12 +53,10 @@ def rollback(platform: Platform, app: App, number: int | None, actor: Actor, out
     """A new release that copies an older one: its artifact and its config vars, without a build. NotKept when it takes
     one, as receive.rebuild() does it."""
     with rollout.change(platform, app, out) as app:
-        older = releases.before(app) if number is None else releases.find(app, number)
+        older = releases.to_go_back_to(app, number)
         if older.status != "live":
             raise UsageError(f"v{older.number} never went live.", f"Choose another: ssh paas releases {app.name}")
-        if not releases.is_kept(platform, older):
-            kind, hint = releases.artifact(older).kind, f"Build it again: ssh paas rollback {app.name} v{older.number}"
-            raise NotKept(f"The {kind} of v{older.number} is no longer kept here.", hint, release=older.number)
+        releases.require_kept(platform, older, f"Build it again: ssh paas rollback {app.name} v{older.number}")
         release = releases.bring_back(platform, app, older, actor)
         out.step(f"{release.description} ({older.commit[:7]})")
         return go_live(platform, app, release, out)

@@ -70,9 +70,7 @@ def receive(platform: Platform, push: Push, client: Sink) -> int:
 def rebuild(platform: Platform, app: App, actor: Actor, out: Output, *, restores: int | None = None) -> int:
     """Build the live commit again, with today's config vars; or an older release, with those of then, and roll back to
     it (`restores`: its number). Like a push it runs in a process of its own."""
-    release = releases.live(app) if restores is None else releases.find(app, restores)
-    if release is None or not release.commit:
-        raise NotFound(f"{app.name} has no release yet.", f"Push one: git push paas:{app.name} main")
+    release = releases.require_live(app) if restores is None else releases.find(app, restores)
     if not repository.existing(platform.config.repository(app.name), [release.commit]):
         gone = f"The commit of v{release.number} is not here any more: {release.commit[:12]}"
         raise NotFound(gone, "Push it: that builds it.")

@@ -51,7 +51,7 @@ def follow_up(platform: Platform, app: App, release: Release, out: Output) -> No
 
 
 def _after(app: App, release: Release) -> list[str]:
-    due = [FIRST_POSTDEPLOY, POSTDEPLOY] if releases.is_first(app, release) else [POSTDEPLOY]
+    due = [FIRST_POSTDEPLOY, POSTDEPLOY] if releases.before(app, release.number) is None else [POSTDEPLOY]
     return [phase for phase in due if phase in _commands(release) and release.restores is None]
 
 

@@ -10,7 +10,7 @@ from gitpaas.commands import release_info
 from gitpaas.commands.base import app_argument, command, format_option
 from gitpaas.commands.call import Call
 from gitpaas.commands.table import Column, ago, render
-from gitpaas.errors import NotFound, NotKept, UsageError
+from gitpaas.errors import NotKept, UsageError
 from gitpaas.logs.build_log import read_build
 from gitpaas.output import seconds
 from gitpaas.store import App, Release
@@ -130,7 +130,7 @@ def _find(app: App, text: str | None, *, latest: bool = False) -> Release:
         return releases.find(app, number)
     newest: Release | None = Release.select().where(Release.app == app).order_by(Release.number.desc()).first()
     if newest is None:
-        raise NotFound(f"{app.name} has no release yet.", f"Push one: git push paas:{app.name} main")
+        raise releases.none_yet(app)
     return newest if latest else releases.live(app) or newest
 
 

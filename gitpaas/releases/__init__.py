@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from gitpaas import apps
 from gitpaas.apps import configvars, holding, options, resources, schedules
-from gitpaas.errors import NotFound
+from gitpaas.errors import NotFound, NotKept
 from gitpaas.platform import Platform
 from gitpaas.store import App, Build, Formation, Release, Volume
 from gitpaas.values import Actor, Artifact, CronEntry, HealthCheck, InstanceSpec, Mount, VolumeMount
@@ -114,8 +114,12 @@ def require_live(app: App) -> Release:
     """The same for who cannot do without. NotFound before the first."""
     release = live(app)
     if release is None:
-        raise NotFound(f"{app.name} has no release yet.", f"Push one: git push paas:{app.name} main")
+        raise none_yet(app)
     return release
+
+
+def none_yet(app: App) -> NotFound:
+    return NotFound(f"{app.name} has no release yet.", f"Push one: git push paas:{app.name} main")
 
 
 def find(app: App, number: int) -> Release:
@@ -132,19 +136,21 @@ def of_commit(app: App, commit: str) -> Release | None:
     return release
 
 
-def is_first(app: App, release: Release) -> bool:
-    """Whether nothing of the app was live before it."""
-    earlier = Release.select().where(Release.app == app, Release.status == "live", Release.number < release.number)
-    return not earlier.exists()
-
-
-def before(app: App) -> Release:
-    """The last good release before the live one: what a bare `rollback` means."""
-    query = Release.select().where(Release.app == app, Release.status == "live", Release.number < (app.release or 0))
+def before(app: App, number: int) -> Release | None:
+    """The last one that was live before the release of this number; None when nothing was."""
+    query = Release.select().where(Release.app == app, Release.status == "live", Release.number < number)
     release: Release | None = query.order_by(Release.number.desc()).first()
-    if release is None:
-        raise NotFound(f"{app.name} has no earlier release to go back to.")
     return release
+
+
+def to_go_back_to(app: App, number: int | None) -> Release:
+    """The one that a rollback names, or that a bare one means: the last good one before the live one."""
+    if number is not None:
+        return find(app, number)
+    older = before(app, app.release or 0)
+    if older is None:
+        raise NotFound(f"{app.name} has no earlier release to go back to.", f"List them: ssh paas releases {app.name}")
+    return older
 
 
 def artifact(release: Release) -> Artifact:
@@ -202,6 +208,13 @@ def is_kept(platform: Platform, release: Release) -> bool:
     """Whether the artifact is still there to run."""
     made = artifact(release)
     return made.kind in platform.artifacts and platform.artifacts[made.kind].is_kept(made)
+
+
+def require_kept(platform: Platform, release: Release, hint: str) -> None:
+    """NotKept, with the hint, when it is not."""
+    if not is_kept(platform, release):
+        kind = artifact(release).kind
+        raise NotKept(f"The {kind} of v{release.number} is no longer kept here.", hint, release=release.number)
 
 
 def owner(platform: Platform, release: Release) -> int | None:

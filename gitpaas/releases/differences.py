@@ -39,8 +39,7 @@ class Difference:
 
 def since_before(platform: Platform, app: App, release: Release) -> Difference | None:
     """None for the first one."""
-    live_ones = Release.select().where(Release.app == app, Release.status == "live", Release.number < release.number)
-    before = live_ones.order_by(Release.number.desc()).first()
+    before = releases.before(app, release.number)
     return _between(platform, before, release) if before else None
 
 

@@ -12,7 +12,7 @@ from peewee import fn
 
 from gitpaas import locks, releases
 from gitpaas.artifacts import Needed
-from gitpaas.errors import Conflict, NotKept, RuntimeFailed
+from gitpaas.errors import Conflict, RuntimeFailed
 from gitpaas.platform import Platform
 from gitpaas.store import App, Build, Release
 
@@ -58,13 +58,8 @@ def pin(platform: Platform, app: App, release: Release) -> None:
     if release.status != "live":
         raise Conflict(f"v{release.number} never went live: there is nothing to keep of it.")
     with locks.held(platform.config.artifacts_lock(app.name)):
-        if not releases.is_kept(platform, release):
-            kind, hint = releases.artifact(release).kind, f"Go back to it first: ssh paas rollback {app.name} v"
-            raise NotKept(
-                f"The {kind} of v{release.number} is no longer kept here.",
-                f"{hint}{release.number}",
-                release=release.number,
-            )
+        hint = f"Go back to it first: ssh paas rollback {app.name} v{release.number}"
+        releases.require_kept(platform, release, hint)
         Release.update(pinned=True).where(Release.id == release.id).execute()
 
 
