@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from gitpaas import apps, releases
-from gitpaas.apps import configvars, holding
+from gitpaas.apps import configvars, formations, holding
 from gitpaas.builds import phases, queue
 from gitpaas.errors import BuildFailed, GitpaasError, UsageError
 from gitpaas.git import repository
@@ -15,7 +15,7 @@ from gitpaas.names import process_name, settable_name, variable_name, variable_v
 from gitpaas.output import Laps, Output
 from gitpaas.platform import Platform
 from gitpaas.releases import retention, reuse
-from gitpaas.store import App, Build, Formation, Release
+from gitpaas.store import App, Build, Release
 from gitpaas.values import Actor
 
 _NAMED = 8  # config vars in a release's description
@@ -98,9 +98,7 @@ def scale(platform: Platform, app: App, quantities: Mapping[str, int], out: Outp
         holding.copies(app, releases.formation(app), process_name(process))
     rollout.require_capacity(platform, quantities.get("web", 0))
     with platform.store.transaction():
-        for process, quantity in quantities.items():
-            Formation.delete().where(Formation.app == app, Formation.process == process).execute()
-            Formation.create(app=app, process=process, quantity=quantity)
+        formations.scale(app, quantities)
         formation = releases.formation(app)
         holding.forget_beyond(app, formation)
     out.step(f"{app.name} scales to " + " ".join(f"{process}={count}" for process, count in formation.items()))

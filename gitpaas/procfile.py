@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from gitpaas import tree as trees
 from gitpaas.errors import BuildFailed, UsageError
 from gitpaas.names import process_name
+
+RELEASE = "release"  # runs once for each release, before the switch, and never as an instance
 
 _LINE = re.compile(r"([^:\s]+)\s*:\s*(.*)")
 
@@ -16,6 +19,11 @@ def read(tree: Path) -> dict[str, str] | None:
     """{"web": "python app.py", ...} in the file's order, None without a Procfile."""
     text = trees.read_text(tree, "Procfile")
     return None if text is None else parse(text)
+
+
+def says_what_runs(processes: Collection[str]) -> bool:
+    """Whether there are process types to run: the release phase alone is over before anything does."""
+    return any(process != RELEASE for process in processes)
 
 
 def parse(text: str) -> dict[str, str]:

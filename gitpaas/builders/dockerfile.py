@@ -53,7 +53,7 @@ class DockerfileBuilder:
             builder=self.name,
             label=_USUAL if name == _USUAL else f"{_USUAL} ({name})",
             # As the image itself starts, unless a Procfile says more than how to prepare a release.
-            processes=processes if processes.keys() - {"release"} else {"web": "", **processes},
+            processes=processes if procfile.says_what_runs(processes) else {"web": "", **processes},
             size=Images(Engine(self._config)).inspect(image).size,
             details={"base": base} if base else {},
         )

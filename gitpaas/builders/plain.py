@@ -12,7 +12,7 @@ name = "Procfile"
 
 
 def detect(tree: Path) -> bool:
-    return bool((procfile.read(tree) or {}).keys() - {"release"}) or trees.has_file(tree, "start.sh")
+    return procfile.says_what_runs(procfile.read(tree) or ()) or trees.has_file(tree, "start.sh")
 
 
 def build(shop: Workshop, *, leads: bool) -> Built:

@@ -120,7 +120,7 @@ def _written(plan: Mapping[str, Any], config: Config, app: str) -> Iterator[Path
 
 def _processes(written: Mapping[str, str], start: str) -> dict[str, str]:
     """A Procfile's commands as they stand; the plan's own start when it has none or only `release`."""
-    return dict(written) if written.keys() - {"release"} else {"web": start, **written}
+    return dict(written) if procfile.says_what_runs(written) else {"web": start, **written}
 
 
 def _unwanted_caches(env: Env) -> set[str]:

@@ -98,7 +98,7 @@ def needs_no_building(tree: Path) -> bool:
 
 def has_processes(tree: Path) -> bool:
     """Whether a Procfile says what runs: release alone runs once."""
-    return bool((procfile.read(tree) or {}).keys() - {"release"})
+    return procfile.says_what_runs(procfile.read(tree) or ())
 
 
 def nothing_found(tree: Path) -> BuildFailed:

@@ -153,7 +153,7 @@ def _readable_procfile(tree: Path, room: Path) -> Iterator[Mount]:
     if processes is None:
         return
     written = room / "Procfile"
-    written.write_text(json.dumps({name: command for name, command in processes.items() if name != "release"}))
+    written.write_text(json.dumps({name: command for name, command in processes.items() if name != procfile.RELEASE}))
     yield Mount(str(written), "/app/Procfile")
 
 

@@ -106,7 +106,7 @@ def _leader(tree: Path, kinds: tuple[Kind, ...]) -> Kind:
 
 def _processes(tree: Path, written: Mapping[str, str], built: list[Built]) -> dict[str, str]:
     """BuildFailed when there is nothing to start."""
-    if written.keys() - {"release"}:
+    if procfile.says_what_runs(written):
         return dict(written)
     found = {name: command for part in built for name, command in part.processes.items()}
     start = plain.start_command(tree)
@@ -119,7 +119,7 @@ def _processes(tree: Path, written: Mapping[str, str], built: list[Built]) -> di
 
 def _check_startable(tree: Path, written: Mapping[str, str], kinds: tuple[Kind, ...]) -> None:
     """Say it before minutes of installing, where it can be known."""
-    if written.keys() - {"release"} or plain.start_command(tree):
+    if procfile.says_what_runs(written) or plain.start_command(tree):
         return
     if kinds == (python,) and not may_start(tree):
         raise _no_start("Python")

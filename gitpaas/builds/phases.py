@@ -20,12 +20,12 @@ from gitpaas.appjson.scripts import FIRST_POSTDEPLOY, POSTDEPLOY, PREDEPLOY
 from gitpaas.errors import BuildFailed, CommandFailed, GitpaasError
 from gitpaas.output import Output
 from gitpaas.platform import Platform
-from gitpaas.releases import RELEASE_PHASE
+from gitpaas.procfile import RELEASE
 from gitpaas.store import App, Release
 
 _TITLES = {
     PREDEPLOY: "Predeploy",
-    RELEASE_PHASE: "Release phase",
+    RELEASE: "Release phase",
     FIRST_POSTDEPLOY: "Postdeploy of the first deploy",
     POSTDEPLOY: "Postdeploy",
 }
@@ -34,7 +34,7 @@ _TAIL = 15  # lines that a failure is told with
 
 def prepare(platform: Platform, app: App, release: Release, out: Output) -> None:
     """What must have succeeded before the release starts. BuildFailed unless each exits 0."""
-    for phase in (PREDEPLOY, RELEASE_PHASE):
+    for phase in (PREDEPLOY, RELEASE):
         if phase in _commands(release) and release.restores is None:
             with _kept(platform, app, release, out) as out_and_log:
                 _run(platform, app, release, phase, out_and_log)
@@ -57,7 +57,7 @@ def _after(app: App, release: Release) -> list[str]:
 
 def _commands(release: Release) -> dict[str, str]:
     made = releases.artifact(release)
-    return {**made.scripts, **{name: made.processes[name] for name in (RELEASE_PHASE,) if name in made.processes}}
+    return {**made.scripts, **{name: made.processes[name] for name in (RELEASE,) if name in made.processes}}
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from gitpaas import locks, releases
-from gitpaas.apps import holding
+from gitpaas.apps import formations, holding
 from gitpaas.config import Config
 from gitpaas.errors import GitpaasError
 from gitpaas.instances import leaving, starting
@@ -180,7 +180,7 @@ def _bring_back(platform: Platform, change: Change, out: Output) -> None:
     live = releases.live(app)
     if live is None:
         return
-    wanted = {"web": holding.wanted(app, releases.formation_of(app, releases.artifact(live))).get("web", ())}
+    wanted = {"web": holding.wanted(app, formations.of(app, releases.artifact(live))).get("web", ())}
     back = Change(app, live, wanted, lambda instance: instance.release == live.number)
     out.step(f"Bringing v{live.number} back")
     try:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from gitpaas import apps, locks, releases
-from gitpaas.apps import holding
+from gitpaas.apps import formations, holding
 from gitpaas.apps.holding import Copies
 from gitpaas.config import Config
 from gitpaas.errors import RouterFailed, RuntimeFailed, UsageError
@@ -111,7 +111,7 @@ def wake(config: Config) -> None:
 
 def _wanted(app: App, release: Release) -> dict[str, tuple[int, ...]]:
     """By this release's own process types: it may not be live yet."""
-    return holding.wanted(app, releases.formation_of(app, releases.artifact(release)))
+    return holding.wanted(app, formations.of(app, releases.artifact(release)))
 
 
 def _change(

@@ -10,13 +10,11 @@ from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 
 from gitpaas import apps
-from gitpaas.apps import configvars, holding, options, resources, schedules
+from gitpaas.apps import configvars, formations, holding, options, resources, schedules
 from gitpaas.errors import NotFound, NotKept
 from gitpaas.platform import Platform
 from gitpaas.store import App, Build, Formation, Release, Volume
 from gitpaas.values import Actor, Artifact, CronEntry, HealthCheck, InstanceSpec, Mount, VolumeMount
-
-RELEASE_PHASE = "release"  # the process type that runs once before the switch, and never as an instance
 
 
 def create(platform: Platform, app: App, made: Artifact, build: Build) -> Release:
@@ -71,12 +69,11 @@ def make_live(platform: Platform, app: App, release: Release) -> None:
     with platform.store.transaction():
         schedules.take_up(app, artifact(before).cron if before else (), made.cron)
         App.update(release=release.number).where(App.id == app.id).execute()
-        for process, quantity in first_formation(made).items():
-            Formation.insert(app=app, process=process, quantity=quantity).on_conflict_ignore().execute()
+        formations.keep_first(app, made)
         if release.restores is not None:
             configvars.restore(platform, app, release)
         release.status, release.live_at = "live", time.time()
-        release.formation = json.dumps(formation_of(app, made))
+        release.formation = json.dumps(formations.of(app, made))
         release.save(only=[Release.status, Release.live_at, Release.formation])
     app.release = release.number
 
@@ -199,8 +196,7 @@ def intent(app_name: str) -> Intent | None:
 def _intent(app: App, release: Release | None, chosen: Mapping[str, int], building: Collection[int]) -> Intent:
     wanted: Mapping[str, tuple[int, ...]] = {}
     if release is not None and not app.stopped:  # its artifact is not even read: every app is asked each second
-        first = first_formation(artifact(release))
-        wanted = holding.wanted(app, {process: chosen.get(process, quantity) for process, quantity in first.items()})
+        wanted = holding.wanted(app, formations.filled(chosen, artifact(release)))
     return Intent(app, release, wanted, app.id in building)
 
 
@@ -225,19 +221,7 @@ def owner(platform: Platform, release: Release) -> int | None:
 def formation(app: App) -> dict[str, int]:
     """How many of each process type are wanted, for all types the live release has."""
     release = live(app)
-    return formation_of(app, artifact(release)) if release else {}
-
-
-def formation_of(app: App, made: Artifact) -> dict[str, int]:
-    """The same for an artifact that may not be live yet. The release phase is no process type to scale."""
-    chosen = {row.process: row.quantity for row in Formation.select().where(Formation.app == app)}
-    return {process: chosen.get(process, quantity) for process, quantity in first_formation(made).items()}
-
-
-def first_formation(made: Artifact) -> dict[str, int]:
-    """Before anybody scaled: what app.json asks for, else one web and none of the others, as Heroku and Dokku do."""
-    scalable = [process for process in made.processes if process != RELEASE_PHASE]
-    return {process: made.formation.get(process, int(process == "web")) for process in scalable}
+    return formations.of(app, artifact(release)) if release else {}
 
 
 def spec(platform: Platform, app: App, release: Release, process: str, number: int, restarts: int = 0) -> InstanceSpec:
