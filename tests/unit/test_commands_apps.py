@@ -185,7 +185,7 @@ def test_changes_reach_the_flow_and_show_its_steps(deployer: Caller, flow: list[
     assert flow == [
         ("restart", "hello", "web"),
         ("restart", "hello", None),
-        ("scale", "hello", {"web": 2, "worker": 0}, deployer.actor),
+        ("scale", "hello", {"web": 2, "worker": 0}),
         ("stop", "hello", None),
         ("stop", "hello", "worker"),
         ("start", "hello", None),
