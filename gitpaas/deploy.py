@@ -41,7 +41,7 @@ def deploy(platform: Platform, build: Build, out: Output) -> Release:
                 rollout.roll_out(platform, app, release, out)
         with laps.time("postdeploy"):
             queue.advance(build, "finishing")
-            phases.follow_up(platform, app, release, out)
+            queue.note(build, phases.follow_up(platform, app, release, out))
         queue.publish(platform, build, release)
     out.headline(f"{app.name} v{release.number} deployed in {laps}")
     out.detail(rollout.outcome(platform, release))

@@ -120,6 +120,7 @@ def _told(platform: Platform, build: Build, out: Output, work: Callable[[], obje
         error = _as_meant(platform, build, raised)
         if releases.made_by(build) is not None:
             out.warn(f"It is live, but this went wrong afterwards: {error}")
+            queue.note(build, f"this went wrong afterwards: {_headline(error)}")
             queue.close(platform, build, "live", "")
             return 0
         code = next((code for kind, code in _CODES if isinstance(error, kind)), 1)

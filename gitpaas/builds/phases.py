@@ -40,14 +40,17 @@ def prepare(platform: Platform, app: App, release: Release, out: Output) -> None
                 _run(platform, app, release, phase, out_and_log)
 
 
-def follow_up(platform: Platform, app: App, release: Release, out: Output) -> None:
-    """What comes once it is live. One that fails is told, and changes nothing."""
+def follow_up(platform: Platform, app: App, release: Release, out: Output) -> str:
+    """What comes once it is live. One that fails is told, and changes nothing; what failed, in words."""
+    failed = []
     for phase in _after(app, release):
         with _kept(platform, app, release, out) as out_and_log:
             try:
                 _run(platform, app, release, phase, out_and_log)
             except GitpaasError as error:
-                out_and_log.warn(f"{error.message.rstrip('.')}. v{release.number} is live all the same.")
+                failed.append(error.message.rstrip("."))
+                out_and_log.warn(f"{failed[-1]}. v{release.number} is live all the same.")
+    return "; ".join(failed)
 
 
 def _after(app: App, release: Release) -> list[str]:

@@ -119,11 +119,14 @@ def bury_dead(platform: Platform, app: App) -> None:
         if is_alive(platform, build) or Build.get_by_id(build.id).finished_at is not None:
             continue
         linux.end_build(platform.config.slug(app.name, build.id))  # its steps may still write there
+        release = releases.made_by(build)
+        if release and (has_scripts := bool(releases.artifact(release).scripts)):
+            note(build, f"{_KILLED} Its postdeploy may not have run.")
         close(platform, build, "failed", _KILLED)
         out = Output(logs.BuildLog(platform.config.build_log(app.name, build.id)))
         if build.status == "failed":
             out.warn(_KILLED)
-        elif (release := releases.made_by(build)) and releases.artifact(release).scripts:
+        elif release and has_scripts:
             out.warn(f"{_KILLED} v{release.number} is live, but its postdeploy may not have run.")
         retention.prune(platform, app)
 
@@ -152,6 +155,14 @@ def finish(platform: Platform, build: Build, status: str, error: str = "") -> No
             _keep_as_event(build)
 
 
+def note(build: Build, trouble: str) -> None:
+    """Keep what goes wrong with a build though its release is live: its event, which says failed then, and builds:info
+    tell of it."""
+    if trouble and trouble not in build.error:
+        build.error = f"{build.error}; {trouble}" if build.error else f"Live, but: {trouble}"
+        build.save(only=[Build.error])
+
+
 def advance(build: Build, status: str) -> None:
     """The next step of a build that has its turn."""
     build.status, build.started_at = status, build.started_at or time.time()
@@ -166,14 +177,13 @@ def publish(platform: Platform, build: Build, release: Release) -> None:
     due = [move for move in moves_of(build) if repository.read_ref(path, move.ref) != move.new]
     zero = "0" * len(build.commit)
     moves = [replace(m, old=repository.read_ref(path, m.ref) or zero) if m.ref == build.ref else m for m in due]
-    note = ""
     try:
         check_base(platform, build)
         repository.move(path, moves)
     except Conflict as error:
-        note = f"Live, but its refs did not move: {error.message}"
+        note(build, f"its refs did not move: {error.message}")
     build.release = release.number
-    finish(platform, build, "live", note)
+    finish(platform, build, "live", build.error)
 
 
 def moves_of(build: Build) -> list[Move]:
@@ -201,7 +211,7 @@ def _keep_as_event(build: Build) -> None:
     outcome = f"v{build.release}" if build.status == "live" else build.status
     text = f"{build.commit[:7]} {outcome}" + (f": {build.error}" if build.error else "")
     actor = Actor(build.by, "deploy", build.key, build.address)
-    result = "ok" if build.status == "live" else "failed"
+    result = "ok" if build.status == "live" and not build.error else "failed"
     events.record("deploy", text, app=build.app.name, actor=actor, result=result)
 
 

@@ -130,3 +130,11 @@ def test_scripts_and_the_release_phase_are_told_and_kept(any_world: RunWorld) ->
     assert "prepared v1" in shown
     assert "seeded" in shown
     assert "Starting" not in shown
+
+    app.commit({"app.json": '{"scripts": {"dokku": {"postdeploy": "exit 5"}}}'})
+    assert "Postdeploy exited with 5. v2 is live all the same." in app.deploy().output
+    first, second = (event for event in world.ssh_json("events", app.name) if event["action"] == "deploy")
+    assert (first["result"], second["result"]) == ("ok", "failed")
+    assert f" deploy {app.name} failed: {second['text']}" in app.ssh("events").output
+    assert second["text"].endswith(" v2: Live, but: Postdeploy exited with 5")
+    assert app.get().status == 200

@@ -124,6 +124,8 @@ def test_killed_before_its_postdeploy_is_told(flow: Flow) -> None:
     assert flow.last_build().status == "live"
     told = flow.config.build_log("hello", flow.last_build().id).read_text()
     assert "was killed. v1 is live, but its postdeploy may not have run." in told
+    (event,) = (event for event in events.latest(9, events.Wanted("hello")) if event.action == "deploy")
+    assert (event.result, "Its postdeploy may not have run." in event.text) == ("failed", True)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import json
 import pytest
 from flow import ALICE, WEB, Flow, Images
 
-from gitpaas import deploy, releases
+from gitpaas import deploy, events, releases
 from gitpaas.logs import read_build
 from gitpaas.releases import retention
 from gitpaas.store import Release
@@ -105,6 +105,10 @@ def test_postdeploy_that_fails_is_told_and_changes_nothing(flow: Flow) -> None:
     assert said(flow, 1).endswith("       told\n")
     assert flow.last_build().status == "live"
     assert flow.routed_releases() == {1}
+    assert flow.deploy().number == 2
+    first, second = (event for event in events.latest(9, events.Wanted("hello")) if event.action == "deploy")
+    assert (first.result, second.result) == ("failed", "ok")
+    assert first.text == f"{flow.release(1).commit[:7]} v1: Live, but: Postdeploy of the first deploy exited with 5"
 
 
 def test_in_an_image_too(flow: Flow, images: Images) -> None:
