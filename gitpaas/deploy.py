@@ -10,7 +10,7 @@ from gitpaas.apps import configvars, formations, holding
 from gitpaas.builds import phases, queue
 from gitpaas.errors import BuildFailed, GitpaasError, UsageError
 from gitpaas.git import repository
-from gitpaas.instances import rollout
+from gitpaas.instances import outcome, rollout
 from gitpaas.names import process_name, settable_name, variable_name, variable_value
 from gitpaas.output import Laps, Output
 from gitpaas.platform import Platform
@@ -44,7 +44,8 @@ def deploy(platform: Platform, build: Build, out: Output) -> Release:
             queue.note(build, phases.follow_up(platform, app, release, out))
         queue.publish(platform, build, release)
     out.headline(f"{app.name} v{release.number} deployed in {laps}")
-    out.detail(rollout.outcome(platform, release))
+    for line in outcome.outcome(platform, release):
+        out.detail(line)
     retention.prune(platform, app)
     return release
 

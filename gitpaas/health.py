@@ -17,6 +17,7 @@ _EAGER = (
     0.02,
     2.0,
 )  # seconds between them, and for how long, while nobody listens yet: such a look costs the app nothing
+_QUIET = 5.0  # seconds of waiting, then people are told for what
 _PATIENCE = 5.0  # seconds one look may take
 _ENOUGH = 256 * 1024  # of a body nobody reads; then we hang up
 
@@ -47,6 +48,7 @@ def wait_until_healthy(
     host: str | None = None,
     began: float | None = None,
     owner: int | None = None,
+    tell: Callable[[str], None] = lambda seen: None,
 ) -> Health:
     """Look until the instance answers. Unhealthy when it ends first or `check.timeout` is over.
 
@@ -54,8 +56,10 @@ def wait_until_healthy(
     `host` is sent as the Host header (frameworks refuse hosts they do not know); the address when None.
     `began` is when the time began to run (time.monotonic()); now when None.
     `owner` is the user id that the instance runs as: nobody else who listens there counts. None: whoever it is.
+    `tell` is called once, with what was seen so far, when it takes long.
     """
     began = time.monotonic() if began is None else began
+    is_told = False
     while True:
         left = check.timeout - (time.monotonic() - began)
         found = reach()
@@ -67,6 +71,9 @@ def wait_until_healthy(
             raise Unhealthy(f"The app ended {taken:.1f} s after its start, before it answered", step="start")
         if taken >= check.timeout:
             raise _gave_up(found, check, look)
+        if taken >= _QUIET and not is_told:
+            is_told = True
+            tell(f"{_so_far(found, check, look)}; it has {check.timeout:g} s")
         time.sleep(_EAGER[0] if taken < _EAGER[1] and look.status is None else _PAUSE)
 
 
@@ -75,6 +82,12 @@ def answers(
 ) -> bool:
     """One look, `timeout` seconds at most."""
     return _look_at(reach, check, host, owner, timeout).ok
+
+
+def _so_far(reach: Reach, check: HealthCheck, look: _Look) -> str:
+    if reach.note or reach.address is None:
+        return look.seen
+    return f"{f'GET {check.path}: ' if check.path else ''}{look.seen} on {reach.address} (PORT)"
 
 
 def _gave_up(reach: Reach, check: HealthCheck, look: _Look) -> Unhealthy:

@@ -94,14 +94,6 @@ def require_capacity(platform: Platform, web: int) -> None:
         raise UsageError(f"At most {most} web instances of an app can be balanced here, not {web}.")
 
 
-def outcome(platform: Platform, release: Release) -> str:
-    """Where the app answers, or why it does not."""
-    url = platform.config.url(release.app.name)
-    if "web" in releases.artifact(release).processes:
-        return url
-    return f"It has no web process, so nothing answers at {url}"
-
-
 def wake(config: Config) -> None:
     """Tell a running server to reconcile now instead of at its next tick. No server is fine: it will at its start."""
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as poke:

@@ -58,7 +58,8 @@ def await_healthy(platform: Platform, release: Release, fresh: Sequence[Instance
     for instance in listening:
         reach = partial(platform.runtime.reach, instance)
         try:
-            result = health.wait_until_healthy(reach, check, all_live, host=host, began=began, owner=owner)
+            tell = partial(_tell_waiting, out, instance)
+            result = health.wait_until_healthy(reach, check, all_live, host=host, began=began, owner=owner, tell=tell)
         except Unhealthy as error:
             raise _explained(platform, instance, listening, error) from error
         answering.append(replace(instance, address=result.address))
@@ -84,6 +85,10 @@ def health_check(platform: Platform, release: Release) -> HealthCheck:
 def stop_all(platform: Platform, instances: Sequence[Instance]) -> None:
     for instance in instances:
         platform.runtime.stop(instance, grace=min(2, platform.config.stop_grace))
+
+
+def _tell_waiting(out: Output, instance: Instance, seen: str) -> None:
+    out.step(f"Waiting for {instance.label}: {seen}")
 
 
 def _all_live(platform: Platform, instances: Sequence[Instance]) -> bool:

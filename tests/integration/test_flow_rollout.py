@@ -154,6 +154,13 @@ def test_one_that_never_answers_leaves_what_was(config: Config) -> None:
         assert "v1 keeps serving" in flow.lines.text
 
 
+def test_one_that_takes_long_is_told_of(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "_QUIET", 0.0)
+    flow.deploy(first_py="import time; time.sleep(1)")
+    assert "-----> Waiting for web.1: connection refused on 127.0.0.1:" in flow.lines.text
+    assert flow.lines.text.count("Waiting for web.1") == 1
+
+
 def test_second_of_two_that_dies_ends_the_wait_for_the_first(flow: Flow) -> None:
     flow.deploy()
     deploy.scale(flow.platform, flow.app, {"web": 2}, flow.out)
@@ -235,10 +242,20 @@ def test_first_formation_beyond_what_can_be_balanced_is_refused(flow: Flow) -> N
 def test_app_without_a_web_process(flow: Flow) -> None:
     flow.deploy(procfile=WORKER)
     assert "no web process, so nothing answers" in flow.lines.text
+    assert "       Nothing of it runs yet: ssh paas ps:scale hello worker=1\n" in flow.lines.text
     deploy.scale(flow.platform, flow.app, {"worker": 1}, flow.out)
     assert (flow.labels(), flow.route) == (["worker.1 v1"], "stopped")
     flow.reconcile()
     assert (flow.labels(), flow.route) == (["worker.1 v1"], "stopped")
+
+
+def test_process_types_that_wait_to_be_asked_for_are_told_once(flow: Flow) -> None:
+    told = "       worker will run when you ask for it: ssh paas ps:scale hello worker=1\n"
+    flow.deploy(WEB + WORKER)
+    assert told in flow.lines.text
+    flow.deploy(WEB + WORKER + "timer: sleep 600\n")
+    assert flow.lines.text.count(told) == 1
+    assert "       timer will run when you ask for it: ssh paas ps:scale hello timer=1\n" in flow.lines.text
 
 
 def test_restart_and_start_say_what_they_cannot_do(flow: Flow) -> None:

@@ -90,6 +90,15 @@ def test_nothing_listening_is_told_with_the_port_and_the_time() -> None:
     assert failed.value.step == "start"
 
 
+def test_whoever_waits_long_is_told_once_for_what(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "_QUIET", 0.0)
+    told: list[str] = []
+    with saying(b"HTTP/1.1 404 x\r\n\r\n") as address, pytest.raises(Unhealthy):
+        health.wait_until_healthy(at(address), check("/up", timeout=0.5), lambda: True, tell=told.append)
+
+    assert told == [f"GET /up: status 404 on {address} (PORT); it has 0.5 s"]
+
+
 def test_an_app_that_ends_first_is_told_at_once() -> None:
     began = time.monotonic()
     with pytest.raises(Unhealthy, match=r"ended .* before it answered"):

@@ -1,0 +1,33 @@
+"""What a deploy ends with: where the app answers, and which processes wait until somebody asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from gitpaas import apps, releases
+from gitpaas.platform import Platform
+from gitpaas.releases import differences
+from gitpaas.store import App, Release
+
+
+def outcome(platform: Platform, release: Release) -> list[str]:
+    """A line each, of a release that has just gone live."""
+    app = apps.now(release.app)
+    url, made = platform.config.url(app.name), releases.artifact(release)
+    lines = [url if "web" in made.processes else f"It has no web process, so nothing answers at {url}"]
+    idle = [process for process, count in releases.formation_of(app, made).items() if not count]
+    if len(idle) == len(releases.formation_of(app, made)) and not app.stopped:
+        lines.append(f"Nothing of it runs yet: {_scaling(app, idle)}")
+    elif new := [process for process in idle if process in _new(platform, app, release)]:
+        lines.append(f"{', '.join(new)} will run when you ask for it: {_scaling(app, new)}")
+    return lines
+
+
+def _scaling(app: App, processes: Sequence[str]) -> str:
+    return f"ssh paas ps:scale {app.name} {' '.join(f'{process}=1' for process in processes)}"
+
+
+def _new(platform: Platform, app: App, release: Release) -> Collection[str]:
+    """Process types that no earlier deploy has told of."""
+    difference = differences.since_before(platform, app, release)
+    return difference.processes.added if difference else releases.artifact(release).processes
