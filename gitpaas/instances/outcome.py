@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from gitpaas import apps, releases
+from gitpaas.apps import formations
 from gitpaas.platform import Platform
 from gitpaas.releases import differences
 from gitpaas.store import App, Release
@@ -15,8 +16,9 @@ def outcome(platform: Platform, release: Release) -> list[str]:
     app = apps.now(release.app)
     url, made = platform.config.url(app.name), releases.artifact(release)
     lines = [url if "web" in made.processes else f"It has no web process, so nothing answers at {url}"]
-    idle = [process for process, count in releases.formation_of(app, made).items() if not count]
-    if len(idle) == len(releases.formation_of(app, made)) and not app.stopped:
+    formation = formations.of(app, made)
+    idle = [process for process, count in formation.items() if not count]
+    if len(idle) == len(formation) and not app.stopped:
         lines.append(f"Nothing of it runs yet: {_scaling(app, idle)}")
     elif new := [process for process in idle if process in _new(platform, app, release)]:
         lines.append(f"{', '.join(new)} will run when you ask for it: {_scaling(app, new)}")
