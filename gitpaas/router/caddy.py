@@ -25,6 +25,13 @@ _FIRST = 9_999_999_999  # counts down; ten digits, so that names sort as numbers
 # A request that has read the directory just before a switch looks for the old name a moment later.
 _LINGER = 1.0
 
+# A directory that changed a moment ago may change once more within the same tick of its file system's clock.
+_SAME_TICK = 1.0
+
+_Answer = tuple[str, ...] | Page
+_Version = tuple[int, int]  # of a directory: its inode, and when it was changed
+_Read = tuple[_Version | None, _Answer | None]
+
 _HINT = "The state directory must be writable and its disk not full."
 
 
@@ -35,6 +42,7 @@ class CaddyRouter:
 
     def __init__(self, routes: Path) -> None:
         self._routes = routes
+        self._known: dict[str, _Read] = {}  # what routes() has read
 
     def point(self, host: str, addresses: Sequence[str]) -> None:
         with self._changing(host) as site:
@@ -59,11 +67,13 @@ class CaddyRouter:
             site.rename(gone)  # one instant for requests, however long the removal takes
             shutil.rmtree(gone)
 
-    def routes(self) -> dict[str, tuple[str, ...] | Page]:
-        answers = {host: self.route(host) for host in _names(self._routes)}
-        return {host: answer for host, answer in answers.items() if answer is not None}
+    def routes(self) -> dict[str, _Answer]:
+        known, now = self._known, time.time()
+        hosts = [name for name in _names(self._routes) if name[0] != "."]
+        self._known = {host: self._read(host, known.get(host), now) for host in hosts}
+        return {host: answer for host, (_, answer) in self._known.items() if answer is not None}
 
-    def route(self, host: str) -> tuple[str, ...] | Page | None:
+    def route(self, host: str) -> _Answer | None:
         names = _names(f"{self._routes}/{host}/to") if _HOST.fullmatch(host) else []
         if not names:  # not there, or only held
             return None
@@ -72,6 +82,11 @@ class CaddyRouter:
 
     def connections(self, address: str) -> int:
         return sockets.connections(address)
+
+    def _read(self, host: str, before: _Read | None, now: float) -> _Read:
+        """A directory is listed again when it has changed: each host is asked for every second, and hardly any has."""
+        version = _version(f"{self._routes}/{host}/to", now)
+        return before if before and version and before[0] == version else (version, self.route(host))
 
     @contextmanager
     def _changing(self, host: str) -> Iterator[Path]:
@@ -115,6 +130,15 @@ def _names(directory: str | Path) -> list[str]:
         return sorted(os.listdir(directory))  # noqa: PTH208
     except FileNotFoundError:
         return []
+
+
+def _version(directory: str, now: float) -> _Version | None:
+    """None when that says nothing: it is not there, or was changed just now."""
+    try:
+        status = os.stat(directory)  # noqa: PTH116
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return (status.st_ino, status.st_mtime_ns) if now - status.st_mtime > _SAME_TICK else None
 
 
 def _after_at(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,52 @@ def test_processes_that_switch_at_once_lose_nothing(tmp_path: Path) -> None:
     newest = names(tmp_path)[0]
     assert newest.startswith(f"{caddy._FIRST - 149:010d}@")
     assert CaddyRouter(tmp_path).routes()["demo.localhost"][0].endswith("49")
+
+
+def aged(routes: Path, host: str = "demo.localhost", seconds: float = 60) -> None:
+    """As if it had been changed so long ago."""
+    moment = time.time() - seconds
+    os.utime(routes / host / "to", (moment, moment))
+
+
+def test_a_host_that_has_not_changed_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    router, hosts = CaddyRouter(tmp_path), [f"app-{number}.localhost" for number in range(20)]
+    for host in hosts:
+        router.show(host, "stopped")
+        aged(tmp_path, host)
+    before = router.routes()
+    monkeypatch.setattr(router, "route", lambda host: pytest.fail(f"{host} was read again"))
+    assert router.routes() == before == dict.fromkeys(hosts, "stopped")
+
+
+def test_what_others_change_is_seen_at_once(tmp_path: Path) -> None:
+    router, other = CaddyRouter(tmp_path), CaddyRouter(tmp_path)
+    for answer in ("127.0.0.1:1", "127.0.0.1:2"):
+        other.point("demo.localhost", [answer])
+        assert router.routes() == {"demo.localhost": (answer,)}
+        aged(tmp_path)
+        assert router.routes() == {"demo.localhost": (answer,)}
+    other.forget("demo.localhost")
+    assert router.routes() == {}
+    other.show("demo.localhost", "empty")
+    assert router.routes() == {"demo.localhost": "empty"}
+
+
+def test_a_route_that_is_removed_by_hand_is_missed_at_once(tmp_path: Path) -> None:
+    router = CaddyRouter(tmp_path)
+    router.show("demo.localhost", "empty")
+    aged(tmp_path)
+    assert router.routes() == {"demo.localhost": "empty"}
+    for file in (tmp_path / "demo.localhost" / "to").iterdir():
+        file.unlink()
+    assert router.routes() == {}
+
+
+def test_a_change_within_the_tick_of_the_one_before_is_seen(tmp_path: Path) -> None:
+    router = CaddyRouter(tmp_path)
+    router.show("demo.localhost", "empty")
+    moment = (tmp_path / "demo.localhost" / "to").stat().st_mtime
+    router.routes()
+    router.show("demo.localhost", "stopped")
+    os.utime(tmp_path / "demo.localhost" / "to", (moment, moment))
+    assert router.routes() == {"demo.localhost": "stopped"}
