@@ -12,12 +12,18 @@ from gitpaas.values import Artifact
 
 def of(app: App, made: Artifact) -> dict[str, int]:
     """For every process type of an artifact, which may not be live yet. The release phase is none to scale."""
-    return filled({row.process: row.quantity for row in Formation.select().where(Formation.app == app)}, made)
+    return filled({row.process: row.quantity for row in Formation.select().where(Formation.app == app)}, first(made))
 
 
-def filled(chosen: Mapping[str, int], made: Artifact) -> dict[str, int]:
-    """The same, when what was chosen for the app is known already."""
-    return {process: chosen.get(process, quantity) for process, quantity in _first(made).items()}
+def first(made: Artifact) -> dict[str, int]:
+    """The same before anybody has scaled."""
+    scalable = [process for process in made.processes if process != RELEASE]
+    return {process: made.formation.get(process, int(process == "web")) for process in scalable}
+
+
+def filled(chosen: Mapping[str, int], unscaled: Mapping[str, int]) -> dict[str, int]:
+    """Of both what counts."""
+    return {process: chosen.get(process, quantity) for process, quantity in unscaled.items()}
 
 
 def scale(app: App, quantities: Mapping[str, int]) -> None:
@@ -29,10 +35,5 @@ def scale(app: App, quantities: Mapping[str, int]) -> None:
 
 def keep_first(app: App, made: Artifact) -> None:
     """What an artifact asks for stays so, whatever later ones ask for."""
-    for process, quantity in _first(made).items():
+    for process, quantity in first(made).items():
         Formation.insert(app=app, process=process, quantity=quantity).on_conflict_ignore().execute()
-
-
-def _first(made: Artifact) -> dict[str, int]:
-    scalable = [process for process in made.processes if process != RELEASE]
-    return {process: made.formation.get(process, int(process == "web")) for process in scalable}

@@ -44,6 +44,9 @@ class Loops:
             events.record(_ACTION, found[-1], app=app)
         return found
 
+    def is_open(self, app: str) -> bool:
+        return bool(self._open.get(app))
+
     @property
     def _open(self) -> dict[str, set[str]]:
         if self._known is None:

@@ -53,6 +53,10 @@ class News:
         for text in self._loops.ended(app, release, wanted, instances):
             self._tell(app, text)
 
+    def is_looping(self, app: str) -> bool:
+        """Whether it has a crash loop that is not over."""
+        return self._loops.is_open(app)
+
     def started(self, app: str, missing: Missing) -> None:
         """Something runs again."""
         label = _label(missing)

@@ -9,21 +9,22 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from gitpaas import health, locks, releases
-from gitpaas.apps import holding
 from gitpaas.builds import queue
 from gitpaas.errors import RuntimeFailed
-from gitpaas.instances import leaving, rolling, starting
+from gitpaas.instances import leaving, rolling, sights, starting
 from gitpaas.instances.news import News, Tell
-from gitpaas.instances.plan import Missing, Plan, plan
-from gitpaas.oneoffs import settling
+from gitpaas.instances.plan import Missing, Plan
+from gitpaas.instances.sights import Route, Sight
+from gitpaas.oneoffs.settling import Settling
 from gitpaas.platform import Platform
-from gitpaas.releases import Intent
+from gitpaas.releases import intents
+from gitpaas.releases.intents import Intent, Intents
 from gitpaas.store import App, Release
-from gitpaas.values import HealthCheck, Instance, Page, Reach, Survey
+from gitpaas.values import HealthCheck, Instance, Reach, Survey
 
 _log = logging.getLogger(__name__)
 
@@ -33,11 +34,11 @@ _PROBE = 0.5  # seconds one look at a starting instance may take
 _LONGEST_WAIT = 60.0  # seconds between two tries to start what the runtime refuses to
 
 _Copy = tuple[str, str, int]  # app, process type, number
-Route = tuple[str, ...] | Page | None
 
 
 class Reconciler:
-    """Remembers only what no label can say: since when an instance is surplus, and which stops are under way."""
+    """Remembers what no label can say: since when an instance is surplus, and which stops are under way. And how those
+    apps looked that needed nothing, so that they are not thought through again as long as they look the same."""
 
     def __init__(self, platform: Platform, tell: Tell) -> None:
         self._platform = platform
@@ -46,6 +47,9 @@ class Reconciler:
         self._awaited: dict[str, float] = {}  # instance id -> when it was first seen not to answer
         self._refused: dict[_Copy, tuple[float, float]] = {}  # when it is tried again, and the seconds waited for that
         self._stopping: set[str] = set()
+        self._intents = Intents(platform.store)
+        self._one_offs = Settling(platform)
+        self._settled: dict[str, Sight] = {}  # of the round before, by app, where nothing was to be done
 
     @property
     def rest(self) -> float:
@@ -63,28 +67,41 @@ class Reconciler:
                 self._forget_gone(survey.instances)
             for instance in self._staying(survey.instances):
                 instances.setdefault(instance.app, []).append(instance)
-            routes, intents = platform.router.routes(), releases.intents()
-            for name in intents.keys() | instances.keys():
-                intent, route = intents.get(name), routes.get(platform.config.host(name))
-                try:
-                    if intent is not None and intent.has_builds:
-                        queue.bury_dead(platform, intent.app)
-                    if not _is_unseen(intent, survey):
-                        self._look_at(name, intent, instances.get(name, []), route)
-                        self._tell_steady(name, intent, instances.get(name, []))
-                except Exception:
-                    _log.exception("reconciling %s failed", name)
-            self._forget_unknown_hosts(routes, intents)
+            routes, all_intents = platform.router.routes(), self._intents.now()
+            settled: dict[str, Sight] = {}
+            for name in all_intents.keys() | instances.keys():
+                route = routes.get(platform.config.host(name))
+                sight = Sight(all_intents.get(name), tuple(instances.get(name, ())), route)
+                if self._settled.get(name) == sight or self._is_well(name, sight, survey):
+                    settled[name] = sight
+            self._settled = settled
+            self._forget_unknown_hosts(routes, all_intents)
             self._settle_one_offs(survey)
 
-    def _look_at(self, name: str, intent: Intent | None, instances: Sequence[Instance], route: Route) -> None:
-        """Without the lock, since mostly there is nothing to do."""
+    def _is_well(self, name: str, sight: Sight, survey: Survey) -> bool:
+        """Look at one app, and mend it. True when it stays as it should be for as long as it looks like this."""
+        intent, instances, route = sight
+        try:
+            if intent is not None and intent.has_builds:
+                queue.bury_dead(self._platform, intent.app)
+            if sights.is_unseen(intent, survey):
+                return False
+            lasts = self._look_at(name, intent, instances, route)
+            if intent is not None:
+                self._news.steady(name, intent.number, intent.wanted, instances)
+            return lasts and not self._news.is_looping(name) and not (intent and intent.has_builds)
+        except Exception:
+            _log.exception("reconciling %s failed", name)
+            return False
+
+    def _look_at(self, name: str, intent: Intent | None, instances: Sequence[Instance], route: Route) -> bool:
+        """Without the lock, since mostly there is nothing to do: True when only another look could find some."""
         if intent is not None:
-            todo = _plan(intent, instances, route)
+            todo = sights.plan_of(intent, instances, route)
             for instance in todo.keep:  # if surplus once, then not any more: a later drain takes its time anew
                 self._noticed.pop(instance.id, None)
             if self._is_settled(intent, todo, route):
-                return
+                return not todo.missing  # which are due by the clock
         config = self._platform.config
         with (
             locks.held(config.rollout_lock(name), wait=False) as is_quiet,
@@ -92,18 +109,14 @@ class Reconciler:
         ):
             if is_mine:
                 self._mend(name, is_quiet)
-
-    def _tell_steady(self, name: str, intent: Intent | None, instances: Sequence[Instance]) -> None:
-        if intent is not None:
-            release = intent.release.number if intent.release else None
-            self._news.steady(name, release, intent.wanted, instances)
+        return False
 
     def _mend(self, name: str, is_quiet: bool) -> None:
         """With the lock: look again, since it may all have changed, and act."""
-        intent, host = releases.intent(name), self._platform.config.host(name)
+        intent, host = intents.of(name), self._platform.config.host(name)
         gone = self._leaving(name, is_quiet)  # before the survey: a roll-out that ends meanwhile takes its marks away
         survey = self._platform.runtime.survey(name)
-        if _is_unseen(intent, survey):
+        if sights.is_unseen(intent, survey):
             return
         instances = self._staying(survey.instances, gone)
         if intent is None:
@@ -112,20 +125,20 @@ class Reconciler:
             return
         route: Route = self._platform.router.route(host)
         route = self._without_dead(host, instances, route)
-        todo = _plan(intent, instances, route)
+        todo = sights.plan_of(intent, instances, route)
         for missing in todo.missing:
             if is_quiet or missing.last is not None:
                 self._start_when_due(intent, missing)
-        todo = _plan(intent, self._staying(self._platform.runtime.survey(name).instances, gone), route)
+        todo = sights.plan_of(intent, self._staying(self._platform.runtime.survey(name).instances, gone), route)
         route = self._route(intent, host, todo, route, is_quiet)
         self._platform.router.hold(host, intent.app.maintenance)
         for instance in todo.retire if is_quiet else ():
-            if instance.address not in _addresses(route):
+            if instance.address not in sights.addresses(route):
                 self._retire(instance)
 
     def _settle_one_offs(self, survey: Survey) -> None:
         try:
-            settling.settle(self._platform, survey, self._stop)
+            self._one_offs.settle(survey, self._stop)
         except RuntimeFailed as error:
             _log.warning("one-off commands: %s", error)
 
@@ -144,7 +157,7 @@ class Reconciler:
     def _without_dead(self, host: str, instances: Sequence[Instance], route: Route) -> Route:
         """Requests go to nobody who has ended, even before another is started in its place: that takes a while."""
         alive = {instance.address for instance in instances if instance.state == "running"}
-        addresses = tuple(address for address in _addresses(route) if address in alive)
+        addresses = tuple(address for address in sights.addresses(route) if address in alive)
         if addresses and addresses != route:
             self._platform.router.point(host, addresses)
         return addresses or route
@@ -155,8 +168,8 @@ class Reconciler:
             return False
         serving = {i.address for i in todo.keep if i.address}
         if serving:
-            return serving == set(_addresses(route))
-        return route == _page(intent, todo)
+            return serving == set(sights.addresses(route))
+        return route == sights.page(intent, todo)
 
     def _is_news(self, missing: Missing) -> bool:
         return missing.last is not None and missing.last.id not in self._noticed
@@ -202,14 +215,14 @@ class Reconciler:
 
         A dead address leaves at once. What a roll-out under way has routed stays: it knows what it does."""
         check = starting.health_check(self._platform, intent.release) if intent.release else HealthCheck()
-        serving = [i for i in todo.keep if i.address in _addresses(route)]
+        serving = [i for i in todo.keep if i.address in sights.addresses(route)]
         fresh = self._answering(intent, [i for i in todo.keep if i.address and i not in serving], check)
-        former = _former(intent, todo, route)
+        former = sights.former(intent, todo, route)
         routed = [*serving, *fresh, *(former if not is_quiet else ())] or former
         addresses = tuple(i.address for i in routed if i.address)[: self._platform.router.capacity]
         if not addresses:
-            self._platform.router.show(host, _page(intent, todo))
-        elif set(addresses) != set(_addresses(route)):
+            self._platform.router.show(host, sights.page(intent, todo))
+        elif set(addresses) != set(sights.addresses(route)):
             self._platform.router.point(host, addresses)
             for instance in fresh if is_quiet else ():
                 self._news.serves(intent.app.name, instance)
@@ -266,42 +279,9 @@ class Reconciler:
         self._noticed = {key: since for key, since in self._noticed.items() if key in present}
         self._awaited = {key: since for key, since in self._awaited.items() if key in running}
 
-    def _forget_unknown_hosts(self, routes: Mapping[str, Route], intents: Mapping[str, Intent]) -> None:
-        known = {self._platform.config.host(name) for name in intents}
+    def _forget_unknown_hosts(self, routes: Mapping[str, Route], known_apps: Iterable[str]) -> None:
+        known = {self._platform.config.host(name) for name in known_apps}
         for host in routes.keys() - known:
             # An app made a moment ago has a page already, though this round began before it had a row.
-            if releases.intent(host.removesuffix(f".{self._platform.config.base_domain}")) is None:
+            if intents.of(host.removesuffix(f".{self._platform.config.base_domain}")) is None:
                 self._platform.router.forget(host)
-
-
-def _is_unseen(intent: Intent | None, survey: Survey) -> bool:
-    """Whether the live release's instances may run all the same: then the app is left exactly as it is."""
-    release = intent.release if intent else None
-    return release is not None and releases.artifact(release).kind in survey.unseen
-
-
-def _plan(intent: Intent, instances: Sequence[Instance], route: Route) -> Plan:
-    number = intent.release.number if intent.release else None
-    return plan(number, intent.wanted, instances, _addresses(route))
-
-
-def _former(intent: Intent, todo: Plan, route: Route) -> list[Instance]:
-    """Who serves though an older release's: the switch to the live one was never made. Not who was told to stop."""
-    if not intent.wanted.get("web"):
-        return []
-    serving = [i for i in todo.retire if i.state == "running" and i.address in _addresses(route)]
-    return [i for i in serving if not holding.is_held(intent.app, i.process, i.number)]
-
-
-def _addresses(route: Route) -> tuple[str, ...]:
-    return route if isinstance(route, tuple) else ()
-
-
-def _page(intent: Intent, todo: Plan) -> Page:
-    """What a host without a serving instance says."""
-    if intent.release is None:
-        return "empty"
-    if not intent.wanted.get("web"):
-        return "stopped"
-    crashed = any(m.process == "web" and m.last for m in todo.missing)
-    return "crashed" if crashed or any(i.restarts and i.address for i in todo.keep) else "starting"

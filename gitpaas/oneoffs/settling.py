@@ -11,17 +11,28 @@ from gitpaas.store import App, OneOff
 from gitpaas.values import Instance, Survey
 
 
-def settle(platform: Platform, survey: Survey, end: Callable[[Instance], None]) -> None:
-    """One look at all of them: tell of those that have ended, and have `end` take away what is left of them."""
-    there = {instance.one_off: instance for instance in survey.instances if instance.one_off is not None}
-    rows = {row.id: row for row in OneOff.select(OneOff, App).join(App).where(OneOff.finished_at.is_null())}
-    for number, instance in there.items():
-        if number not in rows:
-            end(instance)
-        elif not locks.is_held(platform.config.one_off_lock(number)):
-            _look_at(platform, rows[number], instance, end)
-    for number in () if survey.unseen else rows.keys() - there.keys():
-        _look_after(platform, rows[number])
+class Settling:
+    """Remembers which have not ended, as long as the database stays as it is."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._unfinished = platform.store.reading(_unfinished)
+
+    def settle(self, survey: Survey, end: Callable[[Instance], None]) -> None:
+        """One look at all of them: tell of those that have ended, and have `end` take away what is left of them."""
+        platform, rows = self._platform, self._unfinished.now()
+        there = {instance.one_off: instance for instance in survey.instances if instance.one_off is not None}
+        for number, instance in there.items():
+            if number not in rows:
+                end(instance)
+            elif not locks.is_held(platform.config.one_off_lock(number)):
+                _look_at(platform, rows[number], instance, end)
+        for number in () if survey.unseen else rows.keys() - there.keys():
+            _look_after(platform, rows[number])
+
+
+def _unfinished() -> dict[int, OneOff]:
+    return {row.id: row for row in OneOff.select(OneOff, App).join(App).where(OneOff.finished_at.is_null())}
 
 
 def _look_at(platform: Platform, one_off: OneOff, instance: Instance, end: Callable[[Instance], None]) -> None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import lru_cache
 
 from gitpaas import apps
-from gitpaas.apps import configvars, formations, holding, options, resources, schedules
+from gitpaas.apps import configvars, formations, options, resources, schedules
 from gitpaas.errors import NotFound, NotKept
 from gitpaas.platform import Platform
-from gitpaas.store import App, Build, Formation, Release, Volume
+from gitpaas.store import App, Build, Release, Volume
 from gitpaas.values import Actor, Artifact, CronEntry, HealthCheck, InstanceSpec, Mount, VolumeMount
 
 
@@ -151,53 +151,17 @@ def to_go_back_to(app: App, number: int | None) -> Release:
 
 
 def artifact(release: Release) -> Artifact:
-    return _parsed(str(release.artifact))
+    return parsed(str(release.artifact))
 
 
-@lru_cache(maxsize=256)
-def _parsed(text: str) -> Artifact:
+@lru_cache(maxsize=64)  # a deploy asks many times; who asks for those of all apps remembers himself what he needs
+def parsed(text: str) -> Artifact:
+    """An artifact as it is kept in its release."""
     fields = json.loads(text)
     fields["mounts"] = tuple(Mount(**mount) for mount in fields["mounts"])
     fields["health"] = HealthCheck(**fields["health"])
     fields["cron"] = tuple(CronEntry(**entry) for entry in fields.get("cron", ()))
     return Artifact(**fields)
-
-
-@dataclass(frozen=True)
-class Intent:
-    """What should be true of one app now."""
-
-    app: App
-    release: Release | None  # the live one
-    wanted: Mapping[str, tuple[int, ...]]  # the numbers of each process type that should run
-    has_builds: bool  # some wait or run, or died unnoticed
-
-
-def intents() -> dict[str, Intent]:
-    """Every app's intent by its name, in four queries however many apps there are."""
-    live_now = Release.select().join(App).where(Release.number == App.release)
-    by_app = {release.app_id: release for release in live_now}
-    chosen: dict[int, dict[str, int]] = {}
-    for row in Formation.select():
-        chosen.setdefault(row.app_id, {})[row.process] = row.quantity
-    building = {build.app_id for build in Build.select(Build.app).where(Build.finished_at.is_null())}
-    return {app.name: _intent(app, by_app.get(app.id), chosen.get(app.id, {}), building) for app in App.select()}
-
-
-def intent(app_name: str) -> Intent | None:
-    """The same for one app, or None when it is gone."""
-    app = App.get_or_none(App.name == app_name)
-    if app is None:
-        return None
-    chosen = {row.process: row.quantity for row in Formation.select().where(Formation.app == app)}
-    return _intent(app, live(app), chosen, {build.app_id for build in unfinished(app)})
-
-
-def _intent(app: App, release: Release | None, chosen: Mapping[str, int], building: Collection[int]) -> Intent:
-    wanted: Mapping[str, tuple[int, ...]] = {}
-    if release is not None and not app.stopped:  # its artifact is not even read: every app is asked each second
-        wanted = holding.wanted(app, formations.filled(chosen, artifact(release)))
-    return Intent(app, release, wanted, app.id in building)
 
 
 def is_kept(platform: Platform, release: Release) -> bool:

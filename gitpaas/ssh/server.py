@@ -39,7 +39,6 @@ class SshServer:
     def __init__(self, platform: Platform, execute: Execute, apps: Apps | None = None) -> None:
         config = platform.config
         self._config = config
-        self._store = platform.store
         journal = Journal(platform.store)
         self._services = Services(config, Keyring(platform.store), apps or PlatformApps(platform), execute, journal)
         self._lobby = Lobby(config.login_grace, config.max_logins)
@@ -112,11 +111,10 @@ class SshServer:
         """A round that fails is logged; the next one comes all the same."""
         while not self._stopping.is_set():
             try:
-                with self._store.session():
-                    while not self._stopping.wait(_LOOK_ROUND):
-                        self._lobby.show_out_the_late()
-                        self._services.orphans.reap()
-                        self._watch.look()
+                while not self._stopping.wait(_LOOK_ROUND):
+                    self._lobby.show_out_the_late()
+                    self._services.orphans.reap()
+                    self._watch.look()
             except Exception:
                 _log.exception("cannot look round")
                 self._stopping.wait(_LOOK_ROUND)

@@ -29,12 +29,12 @@ class Member(Protocol):
 
 
 class Watch:
-    """`members`: who is logged in. Looks within one session of the store, which makes an idle look cheap."""
+    """`members`: who is logged in."""
 
     def __init__(self, store: Store, members: Callable[[], Iterable[Member]]) -> None:
         self._store = store
         self._members = members
-        self._seen = -1
+        self._seen: object = None
         self._looks = 0
 
     def look(self) -> None:
@@ -44,11 +44,15 @@ class Watch:
         if version == self._seen and self._looks % _ALL_THE_SAME:
             return
         if members := list(self._members()):
+            self._compare(members)
+        self._seen = version
+
+    def _compare(self, members: Iterable[Member]) -> None:
+        with self._store.session():
             now = people.actors()
             for member in members:
                 if reason := _reason(member, now):
                     member.dismiss(reason)
-        self._seen = version
 
 
 def _reason(member: Member, now: Mapping[str, Actor]) -> str | None:

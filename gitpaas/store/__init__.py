@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from peewee import DatabaseError, OperationalError, SqliteDatabase
 
 from gitpaas.errors import BadConfig, StoreFailed
 from gitpaas.store import models
+from gitpaas.store.changes import Changes, Reading, Rows
 from gitpaas.store.migrations import migrate
 from gitpaas.store.models import (
     Access,
@@ -37,6 +38,7 @@ __all__ = [
     "Key",
     "Migration",
     "OneOff",
+    "Reading",
     "Release",
     "Schedule",
     "Seal",
@@ -51,6 +53,7 @@ class Store:
 
     def __init__(self, database: SqliteDatabase, seal: Seal) -> None:
         self._database = database
+        self._changes = Changes(Path(database.database))
         self.seal = seal
 
     @contextmanager
@@ -89,11 +92,18 @@ class Store:
             return False
         return not busy
 
-    def version(self) -> int:
-        """Another number once somebody else has written. Compare those of one session only."""
-        return int(self._database.execute_sql("PRAGMA data_version").fetchone()[0])
+    def version(self) -> object:
+        """Another one once anybody has written, this process or any other. Compare by equality."""
+        with _in_words():
+            return self._changes.version()
+
+    def reading(self, read: Callable[[], Rows]) -> Reading[Rows]:
+        """For what is asked again and again: `read` is called only when the database is another than the last time."""
+        return Reading(self.version, read)
 
     def close(self) -> None:
+        """For the process; of other threads each closes its own session."""
+        self._changes.close()
         if not self._database.is_closed():
             self._database.close()
 

@@ -122,3 +122,76 @@ def test_disk_that_is_full_is_said_in_words(opened: Store) -> None:
     with pytest.raises(StoreFailed, match="full"), opened.session():
         models.database.execute_sql("PRAGMA max_page_count = 1")
         App.create(name="a" * 60, created_by="b" * 100_000)
+
+
+def elsewhere(path: Path, statement: str) -> None:
+    """As another process does it."""
+    with sqlite3.connect(path) as database:
+        database.execute(statement)
+    database.close()
+
+
+def test_the_version_is_another_one_once_anybody_has_written(opened: Store, tmp_path: Path) -> None:
+    seen = [opened.version()]
+
+    def has_changed() -> bool:
+        seen.append(opened.version())
+        return seen[-1] != seen[-2]
+
+    assert not has_changed()
+    with opened.session():
+        App.create(name="mine", created_by="me")
+        assert has_changed()
+        assert list(App.select())
+        assert not has_changed()
+    assert not has_changed()
+    elsewhere(tmp_path / "gitpaas.db", "UPDATE app SET stopped = 1")
+    assert has_changed()
+    elsewhere(tmp_path / "gitpaas.db", "SELECT 1")
+    assert not has_changed()
+
+    def write() -> None:
+        with opened.session():
+            App.update(stopped=False).execute()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    thread.join()
+    assert has_changed()
+
+
+def test_the_version_is_another_one_when_another_database_has_taken_its_place(opened: Store, tmp_path: Path) -> None:
+    other = tmp_path / "other.db"
+    elsewhere(other, "CREATE TABLE app (id INTEGER)")
+    before = opened.version()
+    other.rename(tmp_path / "gitpaas.db")
+    assert opened.version() != before
+
+
+def test_who_asks_for_the_version_keeps_nobody_from_tidying(opened: Store) -> None:
+    opened.version()
+    assert opened.tidy()
+
+
+def test_a_reading_is_done_again_only_after_a_write(opened: Store) -> None:
+    reads: list[int] = []
+    reading = opened.reading(lambda: reads.append(1) or [app.name for app in App.select()])
+    with opened.session():
+        assert [reading.now(), reading.now(), len(reads)] == [[], [], 1]
+        App.create(name="one", created_by="me")
+        assert [reading.now(), reading.now(), len(reads)] == [["one"], ["one"], 2]
+
+
+def test_a_reading_that_failed_is_done_again(opened: Store) -> None:
+    answers = iter([StoreFailed("no"), ["one"]])
+
+    def read() -> list[str]:
+        answer = next(answers)
+        if isinstance(answer, StoreFailed):
+            raise answer
+        return answer
+
+    reading = opened.reading(read)
+    with pytest.raises(StoreFailed):
+        reading.now()
+    assert reading.now() == ["one"]
