@@ -89,7 +89,9 @@ def stored_message(app: App | None, refs: Sequence[str]) -> str:
     branch = app.deploy_branch if app is not None and app.deploy_branch else " or ".join(_FIRST_BRANCHES)
     names = [ref.removeprefix("refs/heads/").removeprefix("refs/") for ref in refs]
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    return f"{shown} stored; only {branch} is deployed (git push paas {names[0]}:{branch.split(' ')[0]})"
+    first = branch.split(" ")[0]
+    what = f"{names[0]}:{first}" if refs[0].startswith("refs/heads/") else first  # a tag may be no commit
+    return f"{shown} stored; only {branch} is deployed (git push paas {what})"
 
 
 def destroy(platform: Platform, app: App) -> None:

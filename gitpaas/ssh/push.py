@@ -122,9 +122,9 @@ def _deploy(push: Push, deployed: Move | None, verdicts: Verdicts, client: Clien
     """Run the hook for a push of the deploy branch; its exit status is that ref's answer (or all of them's)."""
     accepted = _accepted(verdicts)
     if deployed is None:
-        branches = [move.ref for move in accepted if move.ref.startswith("refs/heads/") and not is_zero(move.new)]
-        if branches:
-            client.tell(f"-----> {services.apps.stored_message(push.app, branches)}\n".encode())
+        came = [move.ref for move in accepted if not is_zero(move.new)]
+        if stored := [ref for kind in ("refs/heads/", "refs/tags/") for ref in came if ref.startswith(kind)]:
+            client.tell(f"-----> {services.apps.stored_message(push.app, stored)}\n".encode())
         return
     env = hook.environment(
         services.config, push.app, push.actor, deferred=True, atomic=push.atomic, options=push.options

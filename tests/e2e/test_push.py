@@ -91,6 +91,17 @@ def test_other_branch_is_stored_and_says_so(world: World) -> None:
     assert app.get().body == "version 1"
 
 
+def test_tag_alone_is_stored_and_says_what_is_deployed(world: World) -> None:
+    app = world.new_app()
+    app.commit({"version.txt": "1"})
+    app.git("tag", "-a", "-m", "one", "one")
+
+    pushed = app.push("one")
+
+    assert pushed.code == 0
+    assert "tags/one stored; only main or master is deployed (git push paas main)" in pushed.output
+
+
 def test_master_deploys_when_it_comes_first(world: World) -> None:
     app = world.new_app()
     app.git("branch", "-m", "master")
