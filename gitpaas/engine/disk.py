@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from functools import partial
 from pathlib import Path
-from typing import Any
 
-from gitpaas.engine.client import Engine, silence
-from gitpaas.engine.stream import Stream
+from gitpaas.engine.ask import ask
+from gitpaas.engine.client import Engine
 from gitpaas.errors import EngineFailed
 
-_PATIENCE = 60.0  # seconds; it walks through all volumes
+_PATIENCE = 60.0  # seconds: the engine walks through all volumes
 
 
 def directory(engine: Engine) -> Path | None:
@@ -20,7 +17,7 @@ def directory(engine: Engine) -> Path | None:
     if not engine.address.startswith("unix:"):
         return None
     try:
-        told = _ask(engine, "/info")
+        told = ask(engine, "/info")
     except EngineFailed:
         return None
     path = Path(told.get("DockerRootDir") or "/nonexistent")
@@ -29,7 +26,7 @@ def directory(engine: Engine) -> Path | None:
 
 def volumes(engine: Engine) -> Counter[str]:
     """Bytes of the volumes of each app."""
-    told = _ask(engine, "/system/df", type="volume", verbose=1)
+    told = ask(engine, "/system/df", {"type": "volume", "verbose": 1}, patience=_PATIENCE)
     ours = engine.ours.items()
     found: Counter[str] = Counter()
     # Engines since 29 tell it in other words.
@@ -38,12 +35,3 @@ def volumes(engine: Engine) -> Counter[str]:
         if ours <= labels.items():
             found[labels.get("gitpaas.app", "")] += max(0, (volume.get("UsageData") or {}).get("Size", 0))
     return found
-
-
-def _ask(engine: Engine, path: str, **query: str | int) -> dict[str, Any]:
-    try:
-        with Stream(engine.address, "GET", path, query) as answer:
-            told: dict[str, Any] = json.loads(b"".join(iter(partial(answer.read, _PATIENCE), b"")))
-            return told
-    except (OSError, ValueError) as error:
-        raise silence(f"asking for {path}", engine.address) from error
