@@ -37,6 +37,11 @@ class Secret:
 Env = Mapping[str, "str | Secret"]
 
 
+def revealed(env: Env) -> dict[str, str]:
+    """As a child process must have it."""
+    return {name: value.reveal() if isinstance(value, Secret) else value for name, value in env.items()}
+
+
 @dataclass(frozen=True)
 class Actor:
     """Who acts: a person by a key over SSH, or the operator at the machine's own shell (`key` is None)."""

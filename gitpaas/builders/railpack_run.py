@@ -24,7 +24,7 @@ from gitpaas.builders.workshop import BASE_PATH, Workshop
 from gitpaas.config import Config
 from gitpaas.errors import ToolFailed
 from gitpaas.toolchain import Toolchain
-from gitpaas.values import Env, Mount, Secret
+from gitpaas.values import Env, Mount, revealed
 
 _TRY_LATER = 75  # EX_TEMPFAIL of sysexits.h
 _PAUSES = (1.0, 4.0)  # seconds before the second and the third attempt
@@ -112,8 +112,7 @@ def _arguments(shop: Workshop) -> list[str]:
 
 
 def _environment(env: Env) -> dict[str, str]:
-    given = {name: value.reveal() if isinstance(value, Secret) else value for name, value in env.items()}
-    kept = {name: value for name, value in given.items() if name not in _KEPT_FROM_RAILPACK}
+    kept = {name: value for name, value in revealed(env).items() if name not in _KEPT_FROM_RAILPACK}
     return kept | {"PATH": BASE_PATH, "HOME": "/tmp", "LANG": "C.UTF-8"}  # noqa: S108
 
 

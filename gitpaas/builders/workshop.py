@@ -11,14 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gitpaas import linux, shell
+from gitpaas import launch, linux, shell
 from gitpaas.blame import blame
 from gitpaas.config import Config
 from gitpaas.errors import BuildFailed, CommandFailed, ToolFailed
 from gitpaas.output import Output
-from gitpaas.values import BuildRequest, Mount, Secret
+from gitpaas.values import BuildRequest, Mount, revealed
 
-_NO_SANDBOX = 125  # how the launcher exits when it cannot make one
 _REMEMBERED = 200  # lines in which the cause of a failure is looked for
 _TAIL = 15
 _MOST_PROCESSES = 4096  # and threads, of one build
@@ -77,7 +76,7 @@ class Workshop:
             if error.code == shell.TIMED_OUT:
                 what = f"{step} was still running after {self.request.timeout:g} seconds"
             raise BuildFailed(what, step=step, tail=tuple(lines)[-_TAIL:], hint=error.hint) from error
-        if self.confined and code == _NO_SANDBOX:
+        if self.confined and code == launch.FAILED:
             raise CommandFailed(f"{step} could not be started in its sandbox", code=code, tail=tuple(lines)[-_TAIL:])
         if code:
             raise blame(step, code, tuple(lines))
@@ -97,7 +96,7 @@ class Workshop:
         except CommandFailed as error:
             slow = error.code == shell.TIMED_OUT
             raise ToolFailed(f"{name} took longer than {timeout:g} seconds" if slow else error.message) from error
-        if done.code == _NO_SANDBOX:
+        if done.code == launch.FAILED:
             raise ToolFailed(f"{name} could not be started in its sandbox: {' '.join(done.tail[-1:])}")
         return done
 
@@ -154,8 +153,7 @@ class Workshop:
 
     def _environment(self, path: Sequence[str]) -> dict[str, str]:
         """Config vars, and over them what a build needs to be its own; nothing of the server's."""
-        given = {k: v.reveal() if isinstance(v, Secret) else v for k, v in self.request.env.items()}
-        return given | {
+        return revealed(self.request.env) | {
             "PATH": ":".join((*path, self.system_path)),
             "HOME": self.app,
             "LANG": "C.UTF-8",

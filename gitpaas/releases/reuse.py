@@ -19,7 +19,7 @@ from gitpaas.git import repository
 from gitpaas.output import Output
 from gitpaas.platform import Platform
 from gitpaas.store import App, Build, Release
-from gitpaas.values import Env, Secret
+from gitpaas.values import Env, revealed
 
 _COMMIT = "SOURCE_VERSION"  # the name under which builds are told the commit
 
@@ -33,7 +33,7 @@ def environment(platform: Platform, app: App, build: Build) -> Env:
 
 def inputs(platform: Platform, app: App, build: Build, env: Env) -> str:
     """What the build depends on when it sees this environment, as a digest. Empty where that cannot be known."""
-    chosen, variables = options.of_builds(app), {name: _revealed(value) for name, value in env.items()}
+    chosen, variables = options.of_builds(app), revealed(env)
     path = platform.config.repository(app.name)
     source = _source(path, build.commit, chosen.root)
     if source is None:
@@ -86,7 +86,3 @@ def _source(path: Path, commit: str, root: str | None) -> list[str] | None:
 def _asks_for_commit(path: Path, commit: str) -> bool:
     """Nobody looks into submodules: those may do so."""
     return bool(repository.entries(path, commit, [".gitmodules"])) or repository.mentions(path, commit, _COMMIT)
-
-
-def _revealed(value: str | Secret) -> str:
-    return value.reveal() if isinstance(value, Secret) else value

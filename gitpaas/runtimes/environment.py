@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gitpaas.values import InstanceSpec, Secret
+from gitpaas.values import InstanceSpec, revealed
 
 MARK = "GITPAAS_INSTANCE"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -25,5 +25,4 @@ def additions(spec: InstanceSpec, key: str, port: int | None) -> dict[str, str]:
     }
     if port is not None:
         own["PORT"] = str(port)
-    config = {name: value.reveal() if isinstance(value, Secret) else value for name, value in spec.env.items()}
-    return dict(spec.artifact.env) | config | own
+    return dict(spec.artifact.env) | revealed(spec.env) | own

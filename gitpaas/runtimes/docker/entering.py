@@ -20,7 +20,7 @@ from gitpaas.runtimes import entered
 from gitpaas.runtimes.docker import names, settings
 from gitpaas.runtimes.docker.attached import NEVER_LEAVE, Attached
 from gitpaas.runtimes.docker.view import inspect
-from gitpaas.values import Instance, InstanceSpec, Secret
+from gitpaas.values import Instance, InstanceSpec, revealed
 
 _KILLED = 137
 _DOING = "running a program in a container"
@@ -91,7 +91,7 @@ def _make(
     engine: Engine, container: dict[str, Any], spec: InstanceSpec, mark: dict[str, str], terminal: Terminal | None
 ) -> str:
     """It has the container's environment by itself."""
-    env = {name: value.reveal() if isinstance(value, Secret) else value for name, value in spec.env.items()} | mark
+    env = revealed(spec.env) | mark
     has = set(container["Config"]["Env"] or ())
     with engine.calls(_DOING):
         made = engine.api.exec_create(
