@@ -98,7 +98,9 @@ def destroy(call: Call, app: str, name: str, confirm: str | None) -> None:
 
 def _parsed(text: str) -> tuple[str, str]:
     """Name and path, both valid; UsageError says what is wrong with them."""
-    name, _, path = text.partition(":")
+    name, colon, path = text.partition(":")
+    if not colon:
+        raise UsageError(f"{text[:80]!r} does not say where instances find it.", _EXAMPLE)
     if not _NAME.fullmatch(name):
         raise UsageError(f"{name[:80]!r} is not a name for storage.", _EXAMPLE)
     if not _PATH.fullmatch(path) or len(path) > _LONGEST or any(part in (".", "..") for part in path.split("/")):

@@ -27,6 +27,7 @@ def choose(platform: Platform, app: App, words: Sequence[str]) -> tuple[Instance
         return named[0], rest[1:] if rest[:1] == ["--"] else rest
     usual = [*_named(app, running, _FIRST), *(one for one in running if one.one_off is None)]
     if not usual:
+        releases.require_live(app)
         raise NotFound(f"Nothing of {app.name} runs.", f"To run a command all the same: ssh paas run {app.name}")
     if words and _looks_like_one(words[0]):
         there = ", ".join(sorted({one.label for one in running}))

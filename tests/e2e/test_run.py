@@ -117,8 +117,9 @@ def test_output_errors_and_exit_code_are_the_commands_own(place: Place) -> None:
         b"BYE RUN."
     )
     wait_until(lambda: "exited with 7\n" in place.told() and "exited with 143\n" in place.told(), "both in the log")
-    once = place.run("ls", "/nowhere", "|", "wc")
-    assert (once.returncode, b"quote it twice" in once.stderr) == (2, True)
+    for words in (("/nowhere", "|", "wc"), ("/nowhere;", "id")):
+        once = place.run("ls", *words)
+        assert (once.returncode, b"quote it twice" in once.stderr) == (2, True)
     wait_until(lambda: not place.one_offs(), "ps to be empty")
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import threading
+from dataclasses import asdict
 
 import pytest
 from callers import Answer, Caller
 from instances import until
 
 from gitpaas.logs import Collector, platform_line
-from gitpaas.values import Survey
+from gitpaas.store import App, Release
+from gitpaas.values import Artifact, Survey
 
 
 @pytest.fixture(autouse=True)
@@ -25,12 +28,13 @@ def say(caller: Caller, *texts: str) -> None:
 
 
 def test_the_last_lines(operator: Caller, reader: Caller) -> None:
-    assert reader("logs", "hello") == Answer(0, "", "")
+    assert reader("logs", "hello") == Answer(0, "", "hello has printed nothing that is kept.\n")
+    assert reader("logs", "hello", "--format", "json") == reader("logs", "hello", "-n", "0") == Answer(0, "", "")
     say(operator, *map(str, range(150)))
 
     assert len(reader("logs", "hello").out.splitlines()) == 100
     assert reader("logs", "hello", "-n", "1").out.endswith("Z gitpaas - 149\n")
-    assert reader("logs", "hello", "-p", "web").out == ""
+    assert reader("logs", "hello", "-p", "web") == Answer(0, "", "web of hello has printed nothing that is kept.\n")
     assert len(reader("logs", "hello", "-p", "gitpaas", "--lines=7").out.splitlines()) == 7
 
 
@@ -56,6 +60,25 @@ def test_following_shows_old_and_new_and_ends_with_the_client(operator: Caller, 
     answer = reader("logs", "hello", "-t", "-n", "1")
     writer.join()
     assert [line.split(" - ")[1] for line in answer.out.splitlines()] == ["older than new", "new"]
+
+
+def test_process_that_was_mistyped_is_told(operator: Caller, reader: Caller) -> None:
+    released(operator)
+    say(operator, "one")
+    assert reader("logs", "hello", "-t", "-p", "wbe.1").err == (
+        " !     hello has no process type 'wbe'.\n !     There are: cron, gitpaas, release, run, web, worker.\n"
+    )
+    for name in ("web", "worker.7", "run.1", "cron.2", "release.1", "gitpaas"):
+        assert reader("logs", "hello", "-p", name).code == 0
+
+
+def released(caller: Caller) -> None:
+    made = Artifact("slug", "/slug", "slug", "", {"web": "./serve", "worker": "./work"})
+    with caller.platform.store.session():
+        app = App.get(App.name == "hello")
+        config = caller.platform.store.seal.close("{}")
+        Release.create(app=app, number=3, description="", artifact=json.dumps(asdict(made)), config=config, by="alice")
+        App.update(release=3).execute()
 
 
 @pytest.mark.parametrize("argv", [("-n", "-1"), ("-n", "x"), ("-p", "../x"), ("-p", "")])

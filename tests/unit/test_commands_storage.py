@@ -81,6 +81,10 @@ def test_what_cannot_be_mounted(deployer: Caller, text: str) -> None:
     assert mounted(deployer) == {}
 
 
+def test_name_alone_is_told_what_is_missing(deployer: Caller) -> None:
+    assert deployer("storage:mount", "hello", "data").err.startswith(" !     'data' does not say where instances find")
+
+
 def test_an_image_has_a_system_of_its_own(deployer: Caller) -> None:
     deployer.platform.runtime.name = "docker"
 

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import pytest
 from callers import Caller
 
+from gitpaas import releases
 from gitpaas.errors import NotFound
 from gitpaas.oneoffs import entering
-from gitpaas.store import App
+from gitpaas.store import App, Release
 from gitpaas.values import Instance
 
 
@@ -66,7 +67,13 @@ def test_what_does_not_run_is_told(operator: Caller) -> None:
     assert refused.value.hint == "These do: run.3, web.1, web.2, worker.1."
 
 
-def test_where_nothing_runs_run_is_the_way(operator: Caller) -> None:
+def test_before_the_first_release_that_is_told(operator: Caller) -> None:
+    with pytest.raises(NotFound, match="hello has no release yet"):
+        chosen(operator, [])
+
+
+def test_where_nothing_runs_run_is_the_way(operator: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(releases, "live", lambda app: Release(number=2))
     with pytest.raises(NotFound, match="Nothing of hello runs") as refused:
         chosen(operator, [])
     assert "run hello" in str(refused.value.hint)
