@@ -15,7 +15,7 @@ from pathlib import Path
 
 from gitpaas import locks, shell
 from gitpaas import tree as trees
-from gitpaas.builders import toolchain
+from gitpaas.builders import programs
 from gitpaas.config import Config
 from gitpaas.errors import BuildFailed, CommandFailed
 from gitpaas.output import Output
@@ -109,10 +109,10 @@ def _own() -> Interpreter:
 
 
 def _find(config: Config, spec: str) -> Interpreter | None:
-    argv = [toolchain.uv(), "python", "find", "--no-project", "--system", "--no-python-downloads", spec]
+    argv = [programs.uv(), "python", "find", "--no-project", "--system", "--no-python-downloads", spec]
     try:
         path = shell.capture(argv, env=_environment(config), cwd=Path("/")).decode().strip()
-        asked = shell.capture([path, "-I", "-c", _ASK], env=toolchain.environment(config), cwd=Path("/"))
+        asked = shell.capture([path, "-I", "-c", _ASK], env=programs.environment(config), cwd=Path("/"))
     except CommandFailed:
         return None
     executable, prefix, version = json.loads(asked)
@@ -121,10 +121,10 @@ def _find(config: Config, spec: str) -> Interpreter | None:
 
 def _fetch(config: Config, spec: str, out: Output, timeout: float) -> None:
     """Try. Whether it worked shows when it is looked for again."""
-    argv = [toolchain.uv(), "python", "install", "--no-bin", spec]
+    argv = [programs.uv(), "python", "install", "--no-bin", spec]
     env = {**_environment(config), "UV_HTTP_RETRIES": "1"}
     try:
-        toolchain.run(config, argv, timeout, out=out, env=env)
+        programs.run(config, argv, timeout, out=out, env=env)
     except CommandFailed as error:
         out.detail(error.message)
 
@@ -139,7 +139,7 @@ def _missing(config: Config, want: Wanted) -> BuildFailed:
 
 
 def _installed(config: Config) -> list[str]:
-    argv = [toolchain.uv(), "python", "list", "--only-installed", "--no-python-downloads", "--output-format", "json"]
+    argv = [programs.uv(), "python", "list", "--only-installed", "--no-python-downloads", "--output-format", "json"]
     try:
         listing = json.loads(shell.capture(argv, env=_environment(config), cwd=Path("/")))
     except (CommandFailed, ValueError):
@@ -151,7 +151,7 @@ def _installed(config: Config) -> list[str]:
 def _environment(config: Config) -> dict[str, str]:
     """uv looks along PATH: without pyenv's shims, which answer for versions that are not switched on, but with
     what pyenv and uv themselves have installed."""
-    environment = toolchain.environment(config)
+    environment = programs.environment(config)
     home = Path(config.environ.get("HOME", "/nonexistent"))
     path = [entry for entry in environment["PATH"].split(":") if entry and Path(entry).name != "shims"]
     for place in (".pyenv/versions", ".local/share/uv/python"):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gitpaas import locks, shell
-from gitpaas.builders import toolchain
+from gitpaas.builders import programs
 from gitpaas.config import Config
 from gitpaas.errors import BuildFailed, CommandFailed
 from gitpaas.output import Output
@@ -100,7 +100,7 @@ def _system(config: Config) -> Node | None:
         return None
     ask = [node, "-p", "JSON.stringify([process.version.slice(1), process.execPath])"]
     try:
-        version, binary = json.loads(shell.capture(ask, env=toolchain.environment(config), timeout=20))
+        version, binary = json.loads(shell.capture(ask, env=programs.environment(config), timeout=20))
     except (CommandFailed, ValueError):
         return None
     directory = Path(binary).parent
@@ -124,9 +124,9 @@ def _fetch(config: Config, requirement: str, wanted: str, out: Output, timeout: 
     home = config.toolchain / "node"
     home.mkdir(parents=True, exist_ok=True, mode=0o755)
     with tempfile.TemporaryDirectory(dir=home, prefix="new-") as scratch:
-        argv = [toolchain.uv(), "pip", "install", "--no-deps", "--no-cache", "--target", scratch, requirement]
+        argv = [programs.uv(), "pip", "install", "--no-deps", "--no-cache", "--target", scratch, requirement]
         try:
-            if toolchain.run(config, argv, timeout, out=out).code:
+            if programs.run(config, argv, timeout, out=out).code:
                 return None
         except CommandFailed as error:
             out.detail(error.message)

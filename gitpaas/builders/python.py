@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gitpaas import layers, procfile, shell
-from gitpaas.builders import interpreter, python_deps, toolchain
+from gitpaas.builders import interpreter, programs, python_deps
 from gitpaas.builders.interpreter import Interpreter
 from gitpaas.builders.python_deps import Dependencies
 from gitpaas.builders.python_start import may_start, start_command
@@ -126,7 +126,7 @@ class _Venv:
     def _fill(self, venv: str, mounts: tuple[Mount, ...]) -> None:
         run, source = self.shop.run, self.deps.source
         env = {"UV_PROJECT_ENVIRONMENT": venv}
-        uv = toolchain.uv()
+        uv = programs.uv()
         make = [uv, "venv", "--quiet", "--no-project", "--allow-existing", "--python", self.python.executable, venv]
         run("uv venv", make, env=env, mounts=mounts)
         if source == "uv.lock":
@@ -141,7 +141,7 @@ class _Venv:
     def _install_project(self, ready: _Ready) -> None:
         self.shop.out.step("Installing the project itself (pyproject.toml has a build system)")
         target = ["--no-deps", "--target", f"{self.shop.app}/.gitpaas/python", "."]
-        argv = [toolchain.uv(), "pip", "install", "--python", f"{ready.path}/bin/python", *target]
+        argv = [programs.uv(), "pip", "install", "--python", f"{ready.path}/bin/python", *target]
         self.shop.run("uv pip install .", argv, mounts=(*self._shown, *ready.mounts))
 
     @property
@@ -150,4 +150,4 @@ class _Venv:
 
     @property
     def _shown(self) -> tuple[Mount, ...]:
-        return (same(toolchain.uv()), *self._prefix)
+        return (same(programs.uv()), *self._prefix)

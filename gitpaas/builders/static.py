@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gitpaas import tree as trees
-from gitpaas.builders import toolchain
+from gitpaas.builders import programs
 from gitpaas.builders.workshop import Built, Workshop, same
 
 name = "Static"
@@ -73,7 +73,7 @@ def build(shop: Workshop, *, leads: bool) -> Built:
 
 def serve(shop: Workshop, root: str, label: str, *, one_page: bool = False) -> Built:
     """A web process for the directory `root` of the tree. `one_page`: unknown paths get index.html, for its router."""
-    caddy = toolchain.caddy(shop.config)
+    caddy = programs.caddy(shop.config)
     config = caddyfile(root, one_page=one_page and not trees.has_file(shop.tree, f"{root}/404.html"))
     shop.write(f"{_OWN}/Caddyfile", config)
     state = f"{shop.app}/{_OWN}"
