@@ -51,7 +51,7 @@ def run(
     if detach:
         return _leave(call, found, line, timeout, env)
     code = _attend(call, found, line, timeout, env)
-    if code and not call.is_local and not any(word in _OPERATORS or word.endswith(";") for word in words):
+    if code and not call.is_local and any(word in _OPERATORS or word.endswith(";") for word in words):
         call.console.err(f" !     ssh took your quotes: for a shell's line quote it twice: run {app} \"'a | b'\"\n")
     return code
 
