@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from gitpaas import locks
+from gitpaas import linux, locks
 from gitpaas.buildkit import network as networks
 from gitpaas.buildkit.plan import SOCKET, Plan, Planner
 from gitpaas.config import Config
@@ -163,7 +163,7 @@ class Daemon:
         """A killed daemon leaves the steps it had started."""
         if group := self._planner.group():
             group.kill()
-            group.remove()
+            linux.everywhere(group).remove()
 
     def _await_ready(self) -> bool:
         """Whether one runs and answers; with patience for one that does not yet."""

@@ -8,6 +8,7 @@ from gitpaas.linux.cgroups import (
     cgroup,
     cgroup_version,
     end_build,
+    everywhere,
     group_of,
     inner_path,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "cgroup_version",
     "confine",
     "end_build",
+    "everywhere",
     "group_of",
     "inner_path",
     "usage",

@@ -134,12 +134,25 @@ def can_limit_cpus() -> bool:
 
 def inner_path(group: Cgroup) -> str | None:
     """What programs that make groups of their own call it: "/gitpaas.x". None where it has several such names."""
-    points = [Path(line.split()[4]) for line in _read(Path("/proc/self/mountinfo")).splitlines() if " - cgroup" in line]
+    points = _mount_points()
     names = {
         str(path.relative_to(max((p for p in points if path.is_relative_to(p)), key=lambda point: len(point.parts))))
         for path in group.paths
     }
     return f"/{names.pop()}" if len(names) == 1 else None
+
+
+def everywhere(group: Cgroup) -> Cgroup:
+    """The group together with what has its name in the hierarchies that we do not use: runc, told that name, makes one
+    in each (v1), and removes only those below it."""
+    name = inner_path(group)
+    same = [path for point in _mount_points() if name and (path := point / name.lstrip("/")).is_dir()]
+    return Cgroup(group.version, tuple(dict.fromkeys([*group.paths, *same])))
+
+
+def _mount_points() -> list[Path]:
+    lines = _read(Path("/proc/self/mountinfo")).splitlines()
+    return [Path(line.split()[4]) for line in lines if " - cgroup" in line]
 
 
 @cache

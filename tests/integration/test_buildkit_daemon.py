@@ -82,6 +82,51 @@ def test_stopped_it_leaves_nothing(yard: Yard) -> None:
     assert group is None or not any(path.exists() for path in group.paths)
 
 
+@pytest.mark.needs("docker")
+def test_groups_that_runc_made_for_its_steps_go_with_it_also_when_it_was_killed(yard: Yard) -> None:
+    for end in (yard.buildkit.stop, lambda: os.kill(used(yard), signal.SIGKILL)):
+        yard.build(f"{dockerfiles.BASE}RUN date +%N")
+        assert groups(yard)
+        end()
+    eventually(lambda: not locks.is_held(yard.config.locks / "buildkit"))
+    used(yard)
+    assert all((group / "daemon").exists() for group in groups(yard)), "those of today only"
+    yard.buildkit.stop()
+    assert groups(yard) == []
+
+
+def test_group_of_its_name_that_somebody_is_in_stays(yard: Yard) -> None:
+    used(yard)
+    group = linux.cgroup(f"buildkit-{yard.config.identity}")
+    ours = {path.parent for path in group.paths} if group else set()
+    # A new cpuset takes nobody in.
+    free = next((point for point in hierarchies() if point not in ours and point.name != "cpuset"), None)
+    if group is None or group.version == "v2" or free is None:
+        pytest.skip("needs a hierarchy (cgroup v1) that instances are not limited by")
+    taken = free / group.paths[0].name
+    taken.mkdir(exist_ok=True)
+    with subprocess.Popen(["sleep", "600"]) as sleeper:
+        try:
+            (taken / "cgroup.procs").write_text(str(sleeper.pid))
+            yard.buildkit.stop()
+            assert groups(yard) == [taken]
+            assert sleeper.poll() is None
+        finally:
+            sleeper.kill()
+    yard.buildkit.stop()
+    assert groups(yard) == []
+
+
+def hierarchies() -> list[Path]:
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return [Path(line.split()[4]) for line in lines if " - cgroup " in line]
+
+
+def groups(yard: Yard) -> list[Path]:
+    """Of this BuildKit, whoever made them, in every hierarchy of the machine."""
+    return sorted(Path("/sys/fs/cgroup").glob(f"**/gitpaas.buildkit-{yard.config.identity}"))
+
+
 def test_killed_it_leaves_no_mounts_and_the_next_one_starts(yard: Yard) -> None:
     first = used(yard)
     os.kill(first, signal.SIGKILL)
