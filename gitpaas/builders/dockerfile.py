@@ -15,7 +15,7 @@ from gitpaas import tree as trees
 from gitpaas.builders import dockerfile_text
 from gitpaas.builders.fingerprint import fingerprint
 from gitpaas.buildkit import BuildKit, Job
-from gitpaas.config import Config
+from gitpaas.config import PROXIES, Config
 from gitpaas.engine import Engine
 from gitpaas.engine.images import Images
 from gitpaas.errors import BuildFailed
@@ -24,7 +24,6 @@ from gitpaas.values import Artifact, ArtifactKind, BuildOptions, BuildRequest, D
 
 _USUAL = "Dockerfile"
 _LARGEST = 1024 * 1024  # bytes of a Dockerfile
-_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 _LONGEST_HOST = 63
 
 
@@ -104,7 +103,7 @@ def _read(tree: Path, name: str) -> str:
 def _arguments(request: BuildRequest) -> Mapping[str, str]:
     """Build arguments, which everybody on the machine may see: a proxy that wants a password is not among them."""
     plain = {key: value for key, value in request.env.items() if isinstance(value, str)}
-    proxies = {key: plain[key] for key in _PROXIES if "@" not in plain.get(key, "@")}
+    proxies = {key: plain[key] for key in PROXIES if "@" not in plain.get(key, "@")}
     return {"SOURCE_VERSION": request.commit, **proxies, **request.options.args}
 
 

@@ -21,7 +21,7 @@ from gitpaas.builders import railpack_look
 from gitpaas.builders.railpack_analysis import Analysis, parse, previous
 from gitpaas.builders.railpack_blame import Hiccup, check
 from gitpaas.builders.workshop import BASE_PATH, Workshop
-from gitpaas.config import Config
+from gitpaas.config import CERTIFICATES, PROXIES, Config
 from gitpaas.errors import ToolFailed
 from gitpaas.toolchain import Toolchain
 from gitpaas.values import Env, Mount, revealed
@@ -35,9 +35,6 @@ _LONGEST_ANSWER = 16 * 1024 * 1024
 
 # Railpack would tell of each call of mise with its environment, a GITHUB_TOKEN among it.
 _KEPT_FROM_RAILPACK = ("RAILPACK_VERBOSE",)
-# Paths of this machine, and what uv and Node are told about them.
-_OF_THE_MACHINE = ("SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "UV_SYSTEM_CERTS")
-_FOR_MISE = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 
 _MISE = """#!/bin/sh
 export MISE_HTTP_RETRIES=1 MISE_HTTP_TIMEOUT=20s MISE_FETCH_REMOTE_VERSIONS_TIMEOUT=20s MISE_YES=1
@@ -67,8 +64,8 @@ def analyse(shop: Workshop, tools: Toolchain) -> Analysis:
 
 
 def secret_names(env: Env) -> list[str]:
-    """The variables that steps of the build may see."""
-    return sorted(env.keys() - {*_OF_THE_MACHINE, *_KEPT_FROM_RAILPACK})
+    """The variables that steps of the build may see: in their image this machine's certificates are not there."""
+    return sorted(env.keys() - {*CERTIFICATES, *_KEPT_FROM_RAILPACK})
 
 
 @contextmanager
@@ -140,7 +137,7 @@ def _room(shop: Workshop, tools: Toolchain) -> Iterator[tuple[Path, list[Mount]]
 
 def _script(env: Env) -> str:
     """What Railpack takes for mise."""
-    known = {name: env[name] for name in (*_FOR_MISE, *_OF_THE_MACHINE) if isinstance(env.get(name), str)}
+    known = {name: env[name] for name in (*PROXIES, *CERTIFICATES) if isinstance(env.get(name), str)}
     exports = "\n".join(f"export {name}={shlex.quote(str(value))}" for name, value in known.items())
     return _MISE.format(exports=exports, mise=f"{_ASKED}/mise", later=_TRY_LATER)
 

@@ -6,6 +6,7 @@ README's table is compared with these by a test.
 
 from __future__ import annotations
 
+import difflib
 import os
 import tomllib
 from collections.abc import Callable, Mapping
@@ -31,10 +32,8 @@ def _doc(default: Any, doc: str, **kind: Callable[[str], Any]) -> Any:
 
 
 # What a build behind a proxy or a company's own certificate authority needs, and nothing that is a secret of ours.
-_NETWORK = (
-    "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
-    "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "UV_SYSTEM_CERTS",
-)  # fmt: skip
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
+CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "UV_SYSTEM_CERTS")  # paths of this machine
 _SYSTEM_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")  # Debian's, Alpine's and Arch's
 
 
@@ -113,7 +112,8 @@ class Config(StateDirectory):
 
     def build_environment(self) -> dict[str, str]:
         """The server's own variables that builds may see: proxies, certificates, and those the operator names."""
-        passed = {name: self.environ[name] for name in (*_NETWORK, *self.build_env) if name in self.environ}
+        names = (*PROXIES, *CERTIFICATES, *self.build_env)
+        passed = {name: self.environ[name] for name in names if name in self.environ}
         # uv has certificate authorities of its own; those that this machine trusts too are in the system's.
         return {"UV_SYSTEM_CERTS": "true", **passed} if _SYSTEM_CERTIFICATES.exists() else passed
 
@@ -162,7 +162,9 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
         chosen[name] = (_text(value), f"{name} in {home / 'gitpaas.toml'}")
     known = {f.name: f for f in fields(Config) if "doc" in f.metadata}
     if unknown := sorted(chosen.keys() - known.keys()):
-        raise BadConfig(f"{home / 'gitpaas.toml'} has an unknown setting: {', '.join(unknown)}")
+        near = difflib.get_close_matches(unknown[0], known, n=1)
+        hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(known)}."
+        raise BadConfig(f"{home / 'gitpaas.toml'} has an unknown setting: {', '.join(unknown)}", hint)
     for name in known:
         if (variable := f"GITPAAS_{name.upper()}") in environ:
             chosen[name] = (environ[variable], variable)
@@ -178,7 +180,9 @@ def _read_file(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadConfig(f"{path} cannot be read: {error}") from error
+        raise BadConfig(
+            f"{path} cannot be read: {error}", "Mend it, or move it away: then the defaults hold."
+        ) from error
 
 
 def _text(value: Any) -> str:
@@ -188,7 +192,7 @@ def _text(value: Any) -> str:
 
 
 def _parse(f: Any, text: str, origin: str) -> Any:
-    parse = f.metadata.get("parse") or (kinds.positive if f.type == "int" else str)
+    parse = f.metadata.get("parse") or (kinds.count if f.type == "int" else str)
     try:
         return parse(text)
     except ValueError as error:

@@ -89,7 +89,8 @@ def surge(text: str) -> str:
     return text.strip()
 
 
-def positive(text: str) -> int:
+def count(text: str) -> int:
+    """A whole number, 0 too."""
     if not re.fullmatch(r"\d{1,10}", text.strip()):
         raise ValueError(f"{text!r} is not a whole number")
     return int(text)

@@ -1,4 +1,4 @@
-"""The state directory: what is where in it. Nobody else joins names to it."""
+"""The state directory: what is where in it. What is in `run` and `locks` for one room alone, that room names itself."""
 
 from __future__ import annotations
 
@@ -68,18 +68,21 @@ class StateDirectory:
         """A directory with a config.json as Docker's own programs write it; mode 0700."""
         return self.home / "registries"
 
+    def volumes(self, app: str) -> Path:
+        """Where the host runtime keeps those of an app."""
+        return self.home / "volumes" / app
+
     def volume(self, app: str, name: str) -> Path:
-        """Where the host runtime keeps an app's volume."""
-        return self.home / "volumes" / app / name
+        return self.volumes(app) / name
 
     def repository(self, app: str) -> Path:
         return self.repos / f"{app}.git"
 
-    def slug(self, app: str, build: int) -> Path:
-        return self.home / "slugs" / app / str(build)
-
     def slugs(self, app: str) -> Path:
         return self.home / "slugs" / app
+
+    def slug(self, app: str, build: int) -> Path:
+        return self.slugs(app) / str(build)
 
     def cache(self, app: str) -> Path:
         return self.home / "cache" / app

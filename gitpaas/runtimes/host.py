@@ -132,10 +132,10 @@ class HostRuntime:
         return nullcontext()
 
     def forget(self, app: str) -> None:
-        shell.remove(self._config.home / "volumes" / app)
+        shell.remove(self._config.volumes(app))
 
     def volumes(self, app: str) -> list[str]:
-        folder = self._config.home / "volumes" / app
+        folder = self._config.volumes(app)
         return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
     def remove_volume(self, app: str, name: str) -> None:

@@ -57,8 +57,13 @@ def test_nonsense_is_refused_and_named(tmp_path: Path, variable: str, value: str
 
 def test_an_unknown_setting_in_the_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "gitpaas.toml").write_text("sshport = 1\n")
-    with pytest.raises(BadConfig, match="sshport"):
+    with pytest.raises(BadConfig, match="sshport") as caught:
         load({"GITPAAS_HOME": str(tmp_path)})
+    assert caught.value.hint == "Did you mean ssh_port?"
+    (tmp_path / "gitpaas.toml").write_text("colour = 'blue'\n")
+    with pytest.raises(BadConfig, match="colour") as caught:
+        load({"GITPAAS_HOME": str(tmp_path)})
+    assert str(caught.value.hint).startswith("There are: bind, ssh_port, ")
 
 
 def test_a_broken_file_is_refused(tmp_path: Path) -> None:
