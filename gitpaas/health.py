@@ -13,10 +13,8 @@ from gitpaas.linux import sockets
 from gitpaas.values import HealthCheck, Reach
 
 _PAUSE = 0.1  # seconds between two looks
-_EAGER = (
-    0.02,
-    2.0,
-)  # seconds between them, and for how long, while nobody listens yet: such a look costs the app nothing
+# Seconds between two, and for how long, while nobody listens yet: such a look costs the app nothing.
+_EAGER_PAUSE, _EAGER = 0.02, 2.0
 _QUIET = 5.0  # seconds of waiting, then people are told for what
 _PATIENCE = 5.0  # seconds one look may take
 _ENOUGH = 256 * 1024  # of a body nobody reads; then we hang up
@@ -74,7 +72,7 @@ def wait_until_healthy(
         if taken >= _QUIET and not is_told:
             is_told = True
             tell(f"{_so_far(found, check, look)}; it has {check.timeout:g} s")
-        time.sleep(_EAGER[0] if taken < _EAGER[1] and look.status is None else _PAUSE)
+        time.sleep(_EAGER_PAUSE if taken < _EAGER and look.status is None else _PAUSE)
 
 
 def answers(

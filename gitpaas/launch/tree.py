@@ -149,7 +149,7 @@ def join(pid: int, started: int, uid: int) -> None:
 
 
 def start_time(process: str) -> int:
-    """As processes.start_time: ticks since boot, 0 where there is no /proc."""
+    """As linux.Process.started: ticks since boot, 0 where there is no /proc."""
     try:
         with open(f"/proc/{process}/stat", "rb") as text:
             return int(text.read().rpartition(b")")[2].split()[19])
