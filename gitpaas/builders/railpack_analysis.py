@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from gitpaas.errors import ToolFailed
 _NOISE = re.compile(
     r"script start\.sh not found|Detected \w+$|Found \S+ command in Procfile|The config file format is not yet"
 )
+_FROM_CONFIG = re.compile(r"Using provider (\w+) from config")
 _PACKAGE = re.compile(r"[a-z0-9][\w:./+-]*", re.ASCII)
 _VERSION = re.compile(r"[\w.+-]{1,100}", re.ASCII)
 
@@ -84,16 +85,17 @@ def parse(text: str) -> Analysis:
     try:
         data = json.loads(text)
         plan = data.get("plan") if data.get("success") else None
+        said = tuple((str(line["Level"]), str(line["Msg"])) for line in data.get("logs") or ())
         return Analysis(
             version=str(data.get("railpackVersion") or ""),
-            provider=str((data.get("detectedProviders") or [""])[0]),
+            provider=_chosen(said) or str((data.get("detectedProviders") or [""])[0]),
             plan=_checked(plan),
             packages={
                 str(name): _package(found)
                 for name, found in (data.get("resolvedPackages") or {}).items()
                 if found.get("resolvedVersion")
             },
-            said=tuple((str(line["Level"]), str(line["Msg"])) for line in data.get("logs") or ()),
+            said=said,
         )
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
         raise ToolFailed(f"Railpack's answer cannot be understood: {error!r}") from error
@@ -106,6 +108,12 @@ def previous(details: Mapping[str, str]) -> dict[str, str]:
         for name, version in sorted(details.items())
         if _PACKAGE.fullmatch(name) and _VERSION.fullmatch(version)
     }
+
+
+def _chosen(said: Iterable[tuple[str, str]]) -> str:
+    """The provider that railpack.json names: Railpack tells of it in words only, and goes on to say what it would have
+    detected."""
+    return next((match[1].lower() for _, text in said if (match := _FROM_CONFIG.match(text))), "")
 
 
 def _checked(plan: Any) -> dict[str, Any] | None:

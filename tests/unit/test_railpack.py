@@ -103,6 +103,14 @@ def test_providers_and_versions_are_told_and_kept(name: str, label: str, details
     assert analysis.details == {**details, "Railpack": analysis.version}
 
 
+def test_the_provider_that_railpack_json_names_is_the_one_that_is_told() -> None:
+    answer = json.loads(recorded("python"))
+    answer["logs"].insert(0, {"Level": "info", "Msg": "Using provider Shell from config"})
+    analysis = parse(json.dumps(answer))
+
+    assert (analysis.label, analysis.details["Provider"]) == ("Shell", "shell")
+
+
 def test_the_pusher_reads_what_railpack_chose_and_why_and_no_noise() -> None:
     assert list(parse(recorded("python")).lines()) == ["Using pip", "python 3.13.7 (railpack default: 3.13)"]
 
