@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from pathlib import Path
 
+from gitpaas import rawfiles
 from gitpaas.config import Config
 from gitpaas.logs import app_log, holes, ledger
 from gitpaas.logs.ledger import Entry, Ledger
@@ -22,6 +22,7 @@ _HALF_LINE = 1.0  # seconds that a line without its end is waited for
 _LOOK_FOR_ORPHANS = 5.0  # seconds
 _LOOK_AGAIN = 1.0  # seconds, while some of what runs cannot be seen
 _GIVE_BACK = 1024 * 1024  # bytes read before their disk is given back
+_QUIET_REST = 1.0  # seconds between two looks at directories in which nothing was
 _SAME_TICK = 1.0  # seconds, far above any kernel's or file system's clock
 _KEEP = 64 * 1024  # bytes left in a raw file, for whoever shows the last words of a crash
 
@@ -36,33 +37,53 @@ class Collector:
         self._writers: dict[tuple[str, str], Instance] = {}  # by app and name of the raw file
         self._is_blind = False  # some of what runs cannot be seen: no file is taken for an orphan
         self._asked = float("-inf")
-        self._folders: dict[str, Path] = {}
+        self._logs = config.home / "logs"
+        self._rung = 0.0  # when all directories were asked last, by the bell and by our own clock
+        self._asked_all = float("-inf")
+        self._folders: dict[str, str] = {}
         self._quiet: dict[str, float] = {}  # when the directory of an app was last changed, with nothing in it
 
     def collect_once(self) -> int:
         """Take what is new in all raw files; the number of lines."""
         # Listed before the runtime is asked: a file that it then does not know has no writer any more.
-        found = {app: self._found_in(app) for app in self._apps()}
-        self._ledgers = {app: book for app, book in self._ledgers.items() if app in found}
+        has_news = self._has_rung()
+        apps = self._apps()
+        self._forget_gone(frozenset(apps))
+        due = apps if has_news else [app for app in apps if app not in self._quiet]
+        found = {app: files for app in due if (files := self._found_in(app))}
         self._ask_runtime(found)
         return sum(self._collect_safely(app, files) for app, files in found.items())
 
     def _apps(self) -> list[str]:
         try:
             # Several times a second. A dot begins what is being removed.
-            return [name for name in os.listdir(self._config.home / "logs") if name[0] != "."]  # noqa: PTH208
+            return [name for name in os.listdir(self._logs) if name[0] != "."]  # noqa: PTH208
         except FileNotFoundError:
             return []
 
-    def _folder(self, app: str) -> Path:
+    def _has_rung(self) -> bool:
+        """Whether something may be in a directory in which nothing was: most apps of a large server run nothing. Every
+        second all the same, since not everybody has to ring."""
+        rung, now = rawfiles.rung_at(self._logs), time.monotonic()
+        # It may have been rung again within the same tick.
+        if rung == self._rung and time.time() - rung > _SAME_TICK and now - self._asked_all < _QUIET_REST:
+            return False
+        self._rung, self._asked_all = rung, now
+        return True
+
+    def _forget_gone(self, apps: Collection[str]) -> None:
+        for known in (self._ledgers, self._folders, self._quiet):
+            for app in known.keys() - apps:
+                del known[app]
+
+    def _folder(self, app: str) -> str:
         """Where an app's raw files are; remembered, since joining paths is most of the work of an idle round."""
         if app not in self._folders:
-            self._folders[app] = raw_folder(self._config, app)
+            self._folders[app] = str(raw_folder(self._config, app))
         return self._folders[app]
 
     def _found_in(self, app: str) -> list[Raw]:
-        """The raw files of an app. A directory that was empty is read again once it has changed: most apps of a large
-        server run nothing, and are asked five times a second all the same."""
+        """The raw files of an app. A directory that was empty is read again once it has changed."""
         folder = self._folder(app)
         try:
             changed = os.stat(folder).st_mtime  # noqa: PTH116
@@ -74,6 +95,8 @@ class Collector:
         # One that changed a moment ago may change once more within the same tick of the kernel's clock.
         if not found and time.time() - changed > _SAME_TICK:
             self._quiet[app] = changed
+        else:
+            self._quiet.pop(app, None)
         return found
 
     def _ask_runtime(self, found: dict[str, list[Raw]]) -> None:

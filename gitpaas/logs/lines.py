@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from gitpaas import rawfiles
 from gitpaas.config import Config
 
 PLATFORM = "gitpaas"  # the source of the platform's own lines
@@ -69,10 +70,8 @@ def remove(config: Config, app: str) -> None:
 
 def platform_line(config: Config, app: str, text: str) -> None:
     """Say something about an app in its own log. The collector puts it there, as it does with instances' output."""
-    folder = raw_folder(config, app)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     lines = b"".join(compose(time.time(), PLATFORM, None, line.encode()) for line in text.splitlines())
-    fd = os.open(folder / f"{PLATFORM}.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fd = rawfiles.open_to_append(raw_folder(config, app) / f"{PLATFORM}.log")
     try:
         os.write(fd, lines)
     finally:

@@ -22,7 +22,7 @@ _LINES = 50_000
 class Raw(NamedTuple):
     """A raw file as it was found in this round."""
 
-    folder: Path
+    folder: str
     name: str
     inode: int
     size: int
@@ -30,7 +30,7 @@ class Raw(NamedTuple):
 
     @property
     def path(self) -> Path:
-        return self.folder / self.name
+        return Path(self.folder, self.name)
 
     @property
     def source(self) -> str:
@@ -48,7 +48,7 @@ class Raw(NamedTuple):
         return self.name == f"{PLATFORM}.log"
 
 
-def found_in(folder: Path) -> list[Raw]:
+def found_in(folder: str) -> list[Raw]:
     """All raw files of an app, in the order of their last writes, so that the log is nearly in the order of time."""
     found: list[Raw] = []
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as files:

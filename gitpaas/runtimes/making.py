@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from gitpaas import linux, locks, shell
+from gitpaas import linux, locks, rawfiles, shell
 from gitpaas.config import Config
 from gitpaas.errors import RuntimeFailed
 from gitpaas.runtimes.command import command
@@ -97,9 +97,7 @@ class Making:
         return command(spec, record.cgroup, scratch, pid_file, path, first, volumes, last)
 
     def open_log(self, record: Record, uid: int | None) -> int:
-        path = self.log(record)
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        fd = rawfiles.open_to_append(self.log(record))
         if uid is not None:  # neither its owner nor a reader, but programs do open /dev/stdout once more
             os.fchown(fd, 0, uid)
             os.fchmod(fd, 0o620)

@@ -136,6 +136,7 @@ def person(platform: Platform, made: Artifact, name: str, *, stopped: bool) -> N
         apps.hand_over(slug, apps.uid(platform.config, app))
     own = replace(made, reference=str(slug), processes={"web": f'exec python3 -c "{SERVER}"'})
     configvars.change(platform, app, {f"NAME_{n}": f"value {n}" for n in range(5)})
+    (platform.config.logs(name) / "raw").mkdir(parents=True, mode=0o700)  # as everything that has run leaves it
     build = store.Build.create(app=app, commit="c" * 40, ref="", previous="", status="live", by="bench", finished_at=1)
     for _ in range(RELEASES):
         release = releases.create(platform, app, own, build)

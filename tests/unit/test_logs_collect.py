@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from gitpaas import rawfiles
 from gitpaas.config import Config
-from gitpaas.logs import Collector, app_log, ledger, platform_line, remove, tail
+from gitpaas.logs import Collector, app_log, collect, ledger, platform_line, remove, tail
 from gitpaas.logs.cutting import cut
 from gitpaas.values import Instance, Survey
 
@@ -35,8 +36,7 @@ class Machine:
 
     def start(self, process: str = "web", number: int = 1, app: str = "hello") -> Instance:
         log = self.config.logs(app) / "raw" / f"{app}-{process}-{number}-{len(self.instances)}.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.touch()
+        os.close(rawfiles.open_to_append(log))
         instance = Instance(log.stem, app, 12, process, number, "running", None, time.time(), log=log)
         self.instances.append(instance)
         return instance
@@ -364,3 +364,59 @@ def test_a_directory_that_was_empty_for_long_is_read_again_once_something_is_in_
 
     # then it is heard
     assert machine.texts() == ["web.1 v12 here I am"]
+
+
+@pytest.fixture
+def asked(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The apps whose directories the collector asks from here on: `hello`, which runs, and others that long do not."""
+    monkeypatch.setattr(collect, "_QUIET_REST", 1000)
+    machine.say(machine.start(), b"one\n")
+    for number in range(20):
+        (machine.config.logs(f"app-{number}") / "raw").mkdir(parents=True)
+    long_ago = time.time() - 3600
+    for folder in (machine.config.home / "logs").glob("app-*/raw"):
+        os.utime(folder, (long_ago, long_ago))
+    os.utime(machine.config.home / "logs", (long_ago, long_ago))
+    machine.collector.collect_once()
+    found: list[str] = []
+    stat = os.stat
+
+    def watched(path: object, **given: object) -> os.stat_result:
+        if str(path).endswith("/raw"):
+            found.append(str(path).split("/")[-2])
+        return stat(path, **given)  # type: ignore[call-overload, no-any-return]
+
+    monkeypatch.setattr(os, "stat", watched)
+    return found
+
+
+def test_directories_in_which_nothing_was_are_not_asked_in_each_round(machine: Machine, asked: list[str]) -> None:
+    for _ in range(3):
+        machine.collector.collect_once()
+    assert asked == ["hello"] * 3
+
+
+def test_they_are_asked_at_once_when_somebody_begins_to_write(machine: Machine, asked: list[str]) -> None:
+    machine.say(machine.start(app="app-7"), b"here I am\n")
+    assert machine.texts("app-7") == ["web.1 v12 here I am"]
+    platform_line(machine.config, "app-8", "so are we")
+    assert machine.texts("app-8") == ["gitpaas - so are we"]
+
+
+def test_they_are_asked_before_long_when_a_writer_has_not_said_so(
+    machine: Machine, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (machine.config.logs("app-7") / "raw" / "odd.log").write_bytes(b"psst\n")
+    assert machine.texts("app-7") == []
+    monkeypatch.setattr(collect, "_QUIET_REST", 0)
+    assert machine.texts("app-7") == ["unknown - psst"]
+
+
+def test_nothing_is_remembered_of_apps_that_are_gone(machine: Machine) -> None:
+    for app in ("here", "gone"):
+        machine.say(machine.start(app=app), b"one\n")
+    machine.collector.collect_once()
+    remove(machine.config, "gone")
+    machine.collector.collect_once()
+    collector = machine.collector
+    assert [sorted(known) for known in (collector._ledgers, collector._folders)] == [["here"], ["here"]]

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from gitpaas import locks
+from gitpaas import locks, rawfiles
 from gitpaas.config import Config
 from gitpaas.engine import Engine
 from gitpaas.engine.stream import Frames, Stream
@@ -104,8 +104,7 @@ class Copy:
             self._recently.discard(self._recent.popleft())
 
     def _write(self, data: bytes) -> None:
-        self._raw.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fd = os.open(self._raw, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        fd = rawfiles.open_to_append(self._raw)
         try:
             view = memoryview(data)
             while view:
