@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gitpaas.platform import Platform
 
 
-def execute(platform: Platform, argv: list[str], actor: Actor, console: Console) -> int:
+def execute(platform: Platform, argv: Sequence[str], actor: Actor, console: Console) -> int:
     """Run one command to its end and return its exit code. Never raises, never touches the process's own streams.
 
     Nothing typed (`ssh paas` alone) shows the apps and their URLs."""

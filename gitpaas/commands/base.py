@@ -213,6 +213,18 @@ def format_option(function: Decorated) -> Decorated:
     )(function)
 
 
+def limit_option(function: Decorated) -> Decorated:
+    """-n, --limit COUNT of a list that begins with the newest."""
+    return click.option(
+        "-n",
+        "--limit",
+        metavar="COUNT",
+        type=click.IntRange(1),
+        default=20,
+        help="How many, newest first; 20 unless told.",
+    )(function)
+
+
 def _with_app(function: Decorated, *, required: bool) -> Decorated:
     option = AppOption(
         ["-a", "--app", "named_app"], metavar="APP", expose_value=False, help="The app, instead of the argument."

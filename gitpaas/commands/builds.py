@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from gitpaas.commands import options
-from gitpaas.commands.base import app_argument, command, format_option
+from gitpaas.commands.base import app_argument, command, format_option, limit_option
 from gitpaas.commands.call import Call
 from gitpaas.commands.table import Column, ago, iso, render
 from gitpaas.errors import Conflict, NotFound, UsageError
@@ -24,9 +24,7 @@ _PATIENCE = 15.0  # seconds that a cancelled build gets to end while somebody wa
 
 @command("builds", role="read")
 @app_argument
-@click.option(
-    "-n", "--limit", metavar="COUNT", type=click.IntRange(1), default=20, help="How many, newest first; 20 unless told."
-)
+@limit_option
 @format_option
 def listing(call: Call, app: str, limit: int, style: str) -> None:
     """List the builds, newest first: commit, how it ended, how long it took."""

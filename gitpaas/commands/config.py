@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import click
 
@@ -51,8 +51,7 @@ def get(call: Call, app: str, name: str, style: str) -> None:
 
     variables = configvars.current(call.platform, call.app(app))
     if name not in variables:
-        near = difflib.get_close_matches(name, variables, n=1)
-        raise NotFound(f"{app} has no config var {name[:80]!r}.", f"Did you mean {near[0]}?" if near else None)
+        raise _unknown(call, app, name, variables)
     value = variables[name].reveal()
     call.say_json({name: value}) if style == "json" else call.say(value)
 
@@ -86,8 +85,7 @@ def unset(call: Call, app: str, names: Sequence[str], no_restart: bool) -> None:
     found = call.app(app)
     known = configvars.current(call.platform, found)
     if missing := [name for name in names if name not in known]:
-        near = difflib.get_close_matches(missing[0], known, n=1)
-        raise NotFound(f"{app} has no config var {missing[0][:80]!r}.", f"Did you mean {near[0]}?" if near else None)
+        raise _unknown(call, app, missing[0], known)
     _change(call, found, dict.fromkeys(names), restart=not no_restart)
 
 
@@ -128,6 +126,12 @@ def rekey_(call: Call) -> None:
         call.say(
             "The database was busy, so texts that the old key opens are still in its files. Do it once more, later."
         )
+
+
+def _unknown(call: Call, app: str, name: str, known: Collection[str]) -> NotFound:
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"Did you mean {near[0]}?" if near else f"List them: {call.program} config {app}"
+    return NotFound(f"{app} has no config var {name[:80]!r}.", hint)
 
 
 def _on_one_line(value: str) -> str:

@@ -28,10 +28,8 @@ def listing(call: Call, style: str) -> None:
     from gitpaas.artifacts import room
 
     taken = disk.usage(call.platform)
-    rows, disks = (
-        _rows([use for use in taken.usages if _is_shown(call, use)]),
-        room.disks(call.config, images="image" in call.platform.artifacts),
-    )
+    rows = _rows([use for use in taken.usages if _is_shown(call, use)])
+    disks = room.disks(call.config, images="image" in call.platform.artifacts)
     if style == "json":
         return call.say_json(
             {

@@ -13,7 +13,7 @@ from gitpaas.errors import UsageError
 _OTHER_WORDS = {"--help": "help", "-h": "help", "--version": "version"}
 
 
-def dispatch(commands: Sequence[Command], argv: list[str], call: Call) -> int:
+def dispatch(commands: Sequence[Command], argv: Sequence[str], call: Call) -> int:
     """Find the command, run it, keep what it changed, or that it was refused, as an event; its exit code."""
     command, args = resolve(commands, argv, call.program)
     return audited(command, args, call, lambda: _run(commands, command, args, call))

@@ -13,7 +13,8 @@ def init(call: Call) -> None:
     from gitpaas import platform
     from gitpaas.ssh import hostkey
 
-    has_keys = bool(call.platform and Key.select().exists())
+    with call.platform.store.session():
+        has_keys = Key.select().exists()
     host_key = hostkey.ensure(call.config.host_key)
     chosen = platform.choose(call.config)
     call.say(f"State directory: {call.config.home}")

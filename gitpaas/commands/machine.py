@@ -24,7 +24,7 @@ def serve(call: Call) -> None:
     from gitpaas import serve as server
     from gitpaas.commands import execute
 
-    server.serve(call.config, lambda platform, argv, actor, console: execute(platform, list(argv), actor, console))
+    server.serve(call.config, execute)
 
 
 @command("start", role="admin", local=True, changes=True)

@@ -7,7 +7,7 @@ import re
 import click
 
 from gitpaas.commands import release_info
-from gitpaas.commands.base import app_argument, command, format_option
+from gitpaas.commands.base import app_argument, command, format_option, limit_option
 from gitpaas.commands.call import Call
 from gitpaas.commands.table import Column, ago, render
 from gitpaas.errors import NotKept, UsageError
@@ -20,9 +20,7 @@ _release_argument = click.argument("release", metavar="RELEASE", required=False)
 
 @command("releases", role="read")
 @app_argument
-@click.option(
-    "-n", "--limit", metavar="COUNT", type=click.IntRange(1), default=20, help="How many, newest first; 20 unless told."
-)
+@limit_option
 @format_option
 def listing(call: Call, app: str, limit: int, style: str) -> None:
     """List the releases, newest first: what each was, of which commit, by whom, when, and how long it took."""

@@ -177,7 +177,9 @@ def test_unset(deployer: Caller) -> None:
 
     assert deployer("config:unset", "hello", "A").out == "Unset A. The next release will see it.\n"
     assert deployer("config", "hello").out == "B=2\n"
-    assert deployer("config:unset", "hello", "A").err.startswith(" !     hello has no config var 'A'.")
+    assert deployer("config:unset", "hello", "A").err == (
+        " !     hello has no config var 'A'.\n !     List them: ssh paas config hello\n"
+    )
 
 
 def test_what_is_not_there_suggests_the_near_one(deployer: Caller) -> None:
