@@ -65,6 +65,13 @@ _CAUSES = (
 )
 
 
+def too_long(timeout: float, step: str = "build", lines: Sequence[str] = ()) -> BuildFailed:
+    """The time of a whole build is over; `step` took the last of it, and had said this."""
+    what = "The build took longer than" if step == "build" else f"{step} was still running after"
+    hint = "The limit is build_timeout in the server's settings."
+    return BuildFailed(f"{what} {timeout:g} seconds", step=step, tail=tuple(lines[-_TAIL:]), hint=hint)
+
+
 def blame(step: str, code: int, lines: Sequence[str]) -> BuildFailed:
     """A failed step as the user should read it: the cause when its output tells, else the exit code."""
     for cause in _CAUSES:

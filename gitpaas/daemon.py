@@ -132,7 +132,8 @@ def _await_end(config: Config, pid: int) -> None:
     deadline = time.monotonic() + _GOODBYE
     while locks.is_held(lock_path(config)):
         if time.monotonic() > deadline:
-            raise GitpaasError(f"The server (pid {pid}) has not ended within {_GOODBYE:.0f} s.")
+            hint = f"To end it all the same: kill -9 {pid}. Apps keep running."
+            raise GitpaasError(f"The server (pid {pid}) has not ended within {_GOODBYE:.0f} s.", hint)
         time.sleep(0.05)
 
 

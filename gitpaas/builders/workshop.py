@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gitpaas import launch, linux, shell
-from gitpaas.blame import blame
+from gitpaas.blame import blame, too_long
 from gitpaas.config import Config
 from gitpaas.errors import BuildFailed, CommandFailed, ToolFailed
 from gitpaas.output import Output
@@ -72,10 +72,9 @@ class Workshop:
             whole = {**self._environment(path), **(env or {})}
             code = self._finish(argv, whole, mounts, show, timeout=self.left()).code
         except CommandFailed as error:
-            what = error.message
             if error.code == shell.TIMED_OUT:
-                what = f"{step} was still running after {self.request.timeout:g} seconds"
-            raise BuildFailed(what, step=step, tail=tuple(lines)[-_TAIL:], hint=error.hint) from error
+                raise too_long(self.request.timeout, step, tuple(lines)) from error
+            raise BuildFailed(error.message, step=step, tail=tuple(lines)[-_TAIL:], hint=error.hint) from error
         if self.confined and code == launch.FAILED:
             raise CommandFailed(f"{step} could not be started in its sandbox", code=code, tail=tuple(lines)[-_TAIL:])
         if code:
@@ -109,7 +108,7 @@ class Workshop:
         """Seconds the build still has. BuildFailed when there are none."""
         if (left := self._deadline - time.monotonic()) > 0:
             return left
-        raise BuildFailed(f"The build took longer than {self.request.timeout:g} seconds", step="build")
+        raise too_long(self.request.timeout)
 
     def make(self, directory: Path) -> Path:
         """A directory that belongs to the app's user. Its parent is never one the app's own code can write in."""

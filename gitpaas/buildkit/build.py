@@ -13,6 +13,7 @@ from pathlib import Path
 
 from gitpaas import locks, shell
 from gitpaas import tree as trees
+from gitpaas.blame import too_long
 from gitpaas.buildkit import client, delivery
 from gitpaas.buildkit.client import DESK, Place
 from gitpaas.buildkit.daemon import Daemon
@@ -23,7 +24,7 @@ from gitpaas.buildkit.progress import Progress
 from gitpaas.buildkit.trouble import Trouble, explain
 from gitpaas.config import Config
 from gitpaas.engine import Engine
-from gitpaas.errors import BuildFailed, CommandFailed, EngineFailed, ToolFailed
+from gitpaas.errors import CommandFailed, EngineFailed, ToolFailed
 from gitpaas.output import Output
 from gitpaas.toolchain import Toolchain
 
@@ -31,7 +32,6 @@ _log = logging.getLogger(__name__)
 
 _PAUSES = (2.0, 5.0)  # seconds before the second and the third try, when what went wrong may pass
 _IDLE = 600.0  # seconds
-_TAIL = 15
 _CREDENTIALS = "config.json"
 _POLICY = "policy.json"
 _PRUNE = 600.0  # seconds
@@ -122,7 +122,8 @@ class BuildKit:
             with self._daemon.in_use(out.detail):
                 code = client.run(job, argv, env, place, deadline - time.monotonic(), progress.feed)
         except CommandFailed as error:
-            raise _too_long(job, progress) from error
+            step = progress.current
+            raise (too_long(job.timeout, step.name, tuple(step.lines)) if step else too_long(job.timeout)) from error
         finally:
             progress.finish()
         return explain(progress) if code else None
@@ -188,12 +189,6 @@ def _tell_apart(job: Job) -> None:
             moment = entry.stat(follow_symlinks=False).st_mtime_ns
             moment += job.build % _MOMENTS - moment % _MOMENTS
             os.utime(entry.path, ns=(moment, moment), follow_symlinks=False)
-
-
-def _too_long(job: Job, progress: Progress) -> BuildFailed:
-    step = progress.current
-    name, tail = (step.name, tuple(step.lines)[-_TAIL:]) if step else ("build", ())
-    return BuildFailed(f"The build took longer than {job.timeout:g} seconds", step=name, tail=tail)
 
 
 def _sweep(desks: Path) -> None:

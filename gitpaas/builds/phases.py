@@ -21,6 +21,7 @@ from gitpaas.errors import BuildFailed, CommandFailed, GitpaasError
 from gitpaas.output import Output
 from gitpaas.platform import Platform
 from gitpaas.procfile import RELEASE
+from gitpaas.shell import TIMED_OUT
 from gitpaas.store import App, Release
 
 _TITLES = {
@@ -86,6 +87,7 @@ def _run(platform: Platform, app: App, release: Release, phase: str, out: Output
     try:
         code = platform.runtime.run(one_off, show, timeout=platform.config.release_timeout)
     except CommandFailed as error:
-        raise BuildFailed(f"{title}: {error.message}", step="release phase", tail=tuple(tail)) from error
+        hint = "The limit is release_timeout in the server's settings." if error.code == TIMED_OUT else error.hint
+        raise BuildFailed(f"{title}: {error.message}", step="release phase", tail=tuple(tail), hint=hint) from error
     if code != 0:
         raise BuildFailed(f"{title} exited with {code}", step="release phase", tail=tuple(tail))

@@ -396,8 +396,9 @@ def test_a_build_that_takes_too_long_is_ended(site: Site, plant: Callable[..., P
     files = plant({**PROBE, "probe.sh": "echo started; sleep 600"})
     began = time.monotonic()
 
-    with pytest.raises(BuildFailed, match="npm run build was still running after 15 seconds"):
+    with pytest.raises(BuildFailed, match="npm run build was still running after 15 seconds") as caught:
         site.build("slow", files, timeout=15)
+    assert "build_timeout" in str(caught.value.hint)
 
     assert time.monotonic() - began < 100
 

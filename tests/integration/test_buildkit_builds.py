@@ -210,10 +210,11 @@ def test_a_registry_that_is_away_is_tried_again_and_then_ours(yard: Yard, monkey
 
 
 def test_a_build_that_takes_too_long_ends_with_its_steps(yard: Yard) -> None:
-    with pytest.raises(BuildFailed, match="longer than 20 seconds") as failed:
+    with pytest.raises(BuildFailed, match="was still running after 20 seconds") as failed:
         yard.build(BASE + "RUN echo begun; sleep 4711.1\n", app="slow", timeout=20)
     assert failed.value.step == "[2/2] RUN echo begun; sleep 4711.1"
     assert failed.value.tail == ("begun",)
+    assert "build_timeout" in str(failed.value.hint)
     eventually(lambda: not processes("4711.1"))
 
 

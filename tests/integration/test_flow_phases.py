@@ -90,6 +90,7 @@ def test_predeploy_that_fails_fails_the_deploy(flow: Flow, files: dict[str, str]
     assert flow.push(flow.commit(PHASES, **files)) == 1
 
     assert f" !     {words}. v1 keeps serving." in flow.lines.text
+    assert ("The limit is release_timeout" in flow.lines.text) is (timeout == 1)
     assert "release phase" not in said(flow, 2)
     assert flow.release(2).status == "failed"
     assert "-----> Predeploy: " in said(flow, 2)
