@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gitpaas import locks, releases, shell
 from gitpaas import tree as trees
-from gitpaas.artifacts import Usage
+from gitpaas.artifacts import Usage, usage_below
 from gitpaas.config import Config
 from gitpaas.engine import Engine
 from gitpaas.engine import disk as engines
@@ -43,7 +43,7 @@ def usage(platform: Platform) -> Taken:
     """All of it. An engine that does not answer leaves the rest to be told."""
     taken = _kept(platform)
     for folder, what in _FOLDERS.items():
-        taken.usages += _entries(platform.config.home / folder, what)
+        taken.usages += usage_below(platform.config.home / folder, what)
     taken.usages.append(Usage(None, "toolchain", trees.taken(platform.config.toolchain)))
     if _has_images(platform):
         from gitpaas.buildkit import BuildKit
@@ -87,13 +87,6 @@ def _total(taken: Taken) -> Counter[str]:
     for use in taken.usages:
         total[use.what] += use.bytes
     return total
-
-
-def _entries(folder: Path, what: str) -> Iterator[Usage]:
-    with suppress(FileNotFoundError):
-        for path in folder.iterdir():
-            if not path.name.startswith("."):
-                yield Usage(path.name.removesuffix(".git"), what, trees.taken(path))
 
 
 def _forget_downloads(platform: Platform, app: App) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
+from gitpaas import tree as trees
 from gitpaas.values import Artifact
 
 
@@ -16,6 +18,15 @@ class Usage:
     app: str | None
     what: str  # "images", "slugs", "build cache"
     bytes: int
+
+
+def usage_below(folder: Path, what: str) -> list[Usage]:
+    """What each app's entry in a folder takes. Hidden ones are being removed."""
+    try:
+        entries = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    except FileNotFoundError:
+        return []
+    return [Usage(path.name.removesuffix(".git"), what, trees.taken(path)) for path in entries]
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from gitpaas import layers, shell
-from gitpaas import tree as trees
-from gitpaas.artifacts import Needed, Usage
+from gitpaas.artifacts import Needed, Usage, usage_below
 from gitpaas.config import Config
 from gitpaas.values import Artifact
 
@@ -46,7 +45,8 @@ class SlugStore:
         shell.remove(self._config.slugs(app))
 
     def usage(self) -> list[Usage]:
-        return [*_usage("slugs", self._config.home / "slugs"), *_usage("build cache", self._config.home / "cache")]
+        home = self._config.home
+        return [*usage_below(home / "slugs", "slugs"), *usage_below(home / "cache", "build cache")]
 
 
 def _remove(slug: Path) -> None:
@@ -55,10 +55,3 @@ def _remove(slug: Path) -> None:
     with suppress(FileNotFoundError):
         slug.rename(doomed)
     shell.remove(doomed)
-
-
-def _usage(what: str, folder: Path) -> Iterator[Usage]:
-    with suppress(FileNotFoundError):
-        for path in folder.iterdir():
-            if not path.name.startswith("."):
-                yield Usage(path.name, what, trees.taken(path))
