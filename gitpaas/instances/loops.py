@@ -22,7 +22,7 @@ class Loops:
 
     def crashed(self, app: str, missing: Missing, how: str) -> None:
         """Another crash. `how` says what happened: "exited with 1"."""
-        label = f"{missing.process}.{missing.number}"
+        label = missing.label
         if missing.restarts < LOOP or label in self._open.get(app, ()):
             return
         self._open.setdefault(app, set()).add(label)

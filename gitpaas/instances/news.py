@@ -59,17 +59,15 @@ class News:
 
     def started(self, app: str, missing: Missing) -> None:
         """Something runs again."""
-        label = _label(missing)
-        self._refusals.pop((app, label), None)
+        self._refusals.pop((app, missing.label), None)
         if missing.last is None:
-            self._both(app, f"{label} was missing; started again")
+            self._both(app, f"{missing.label} was missing; started again")
 
     def refused(self, app: str, missing: Missing, reason: str) -> None:
         """It cannot be started: told once for each reason."""
-        label = _label(missing)
-        if self._refusals.get((app, label)) != reason:
-            self._refusals[app, label] = reason
-            self._both(app, f"{label} cannot be started: {reason}", "failed")
+        if self._refusals.get((app, missing.label)) != reason:
+            self._refusals[app, missing.label] = reason
+            self._both(app, f"{missing.label} cannot be started: {reason}", "failed")
 
     def silent(self, app: str, instance: Instance, seconds: float) -> None:
         """It runs and does not answer."""
@@ -86,10 +84,6 @@ class News:
     def _both(self, app: str, text: str, result: str = "ok") -> None:
         self._tell(app, text)
         events.record(_ACTION, text, app=app, result=result)
-
-
-def _label(missing: Missing) -> str:
-    return f"{missing.process}.{missing.number}"
 
 
 def _how(last: Instance) -> str:

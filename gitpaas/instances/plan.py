@@ -21,6 +21,11 @@ class Missing:
     last: Instance | None = None
 
     @property
+    def label(self) -> str:
+        """As its instance's: web.1."""
+        return f"{self.process}.{self.number}"
+
+    @property
     def restarts(self) -> int:
         """How many crashes in a row the next start follows."""
         if self.last is None:
