@@ -92,13 +92,20 @@ def choose(config: Config) -> Choice:
 
 def decide(config: Config) -> Choice:
     """What `auto` means on this machine today."""
-    if sys.platform != "linux":
-        return Choice("host", "Images are built by a BuildKit of our own, which needs Linux.")
-    if os.geteuid() != 0:
-        return Choice("host", "Images are built by a BuildKit of our own, which needs root.")
-    if not engine.answers(config.docker_host):
-        return Choice("host", f"No Docker Engine answered at {config.docker_host}.")
+    if obstacle := obstacle_to_containers(config):
+        return Choice("host", obstacle)
     return Choice("docker", f"Docker Engine answers at {config.docker_host}.")
+
+
+def obstacle_to_containers(config: Config) -> str | None:
+    """Why the runtime docker would not work on this machine today."""
+    if sys.platform != "linux":
+        return "Images are built by a BuildKit of our own, which needs Linux."
+    if os.geteuid() != 0:
+        return "Images are built by a BuildKit of our own, which needs root."
+    if not engine.answers(config.docker_host):
+        return f"No Docker Engine answered at {config.docker_host}."
+    return None
 
 
 def build_platform(config: Config) -> Platform:

@@ -10,8 +10,17 @@ from place import GITPAAS, Failed, Place, gitpaas, tell
 from gitpaas import apps
 from gitpaas.engine import Engine
 from gitpaas.engine.images import Images
-from gitpaas.platform import build_platform, choose
+from gitpaas.platform import build_platform, choose, obstacle_to_containers
 from gitpaas.store import App
+
+
+def require_usable(place: Place) -> None:
+    """Before minutes are spent on what containers need, and a server runs that cannot have any."""
+    if choose(place.config).name == "docker" and (why := obstacle_to_containers(place.config)):
+        raise Failed(
+            f"Apps are to run in containers, and that does not work here now. {why}\n"
+            "To do without containers: GITPAAS_RUNTIME=host scripts/quickstart"
+        )
 
 
 def install_tools(place: Place) -> None:

@@ -52,12 +52,13 @@ def main() -> int:
 
 def up(place: Place) -> None:
     tell("ready", f"environment {shown(CLONE / '.venv')}")
+    containers.require_usable(place)
     make_state(place)
-    keep_settings(place)
     containers.install_tools(place)
     key = find_key(place)
     add_key(key)
     start_server(place)
+    keep_settings(place)
     write_ssh_config(place, key)
     sample.make(place)
     sample.push(place)
@@ -99,6 +100,7 @@ def make_state(place: Place) -> None:
 
 
 def keep_settings(place: Place) -> None:
+    """Once a server runs with them: a port that was taken should not be tried for ever."""
     if kept := settings.keep(place.config):
         tell("wrote", f"{', '.join(kept)} in {shown(place.config.home / 'gitpaas.toml')}")
 

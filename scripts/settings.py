@@ -1,5 +1,5 @@
-"""What the environment says of where the server listens, what runs the apps and where images come from, kept in
-gitpaas.toml: the next shell knows nothing of it."""
+"""What the environment says of where the server listens, what runs the apps, as whom, and where images come from, kept
+in gitpaas.toml: the next shell knows nothing of it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from gitpaas.config import Config, load
 
 _KEPT = (
     "bind", "ssh_port", "http_port", "base_domain",
-    "runtime", "docker_host", "app_networks", "registry_mirrors", "insecure_registries", "image_registry", "tools",
+    "runtime", "docker_host", "app_networks", "app_ports", "app_uid_base", "registry_mirrors", "insecure_registries",
+    "image_registry", "tools",
 )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import shutil
+import socket
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -127,6 +128,24 @@ def test_own_host_paas_is_not_overruled(newcomer: Newcomer) -> None:
     worked = newcomer.quickstart("--no-ssh-config")
     assert worked.code == 0, worked.output
     assert config.read_text() == "Host *\n  Port 22\nHost paas\n  HostName example.invalid\n"
+    assert newcomer.quickstart("--purge").code == 0
+
+
+def test_what_cannot_work_is_told_at_once_and_not_kept(newcomer: Newcomer) -> None:
+    taken = newcomer.env["GITPAAS_HTTP_PORT"]
+    impossible = {"GITPAAS_RUNTIME": "docker", "GITPAAS_DOCKER_HOST": "unix:///nowhere/docker.sock"}
+    refused = Newcomer(newcomer.clone, newcomer.home, newcomer.env | impossible).quickstart()
+
+    assert refused.code == 1
+    assert "GITPAAS_RUNTIME=host scripts/quickstart" in refused.output
+    assert not (newcomer.home / ".gitpaas").exists()
+
+    with socket.create_server(("127.0.0.1", int(taken))):
+        refused = newcomer.quickstart()
+
+    assert refused.code == 1
+    assert f"127.0.0.1:{taken} is taken by" in refused.output
+    assert not (newcomer.home / ".gitpaas" / "gitpaas.toml").exists()
     assert newcomer.quickstart("--purge").code == 0
 
 

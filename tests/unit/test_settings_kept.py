@@ -29,6 +29,11 @@ _SPEC.loader.exec_module(settings)
         ("", {"RUNTIME": "host", "TOOLS": "/opt/tools"}, {"runtime": "host", "tools": "/opt/tools"}),
         ("", {"REGISTRY_MIRRORS": "docker.io=a.b,ghcr.io=a.b:1"}, {"registry_mirrors": "docker.io=a.b,ghcr.io=a.b:1"}),
         ("", {"INSECURE_REGISTRIES": "a:1, b:2"}, {"insecure_registries": "a:1, b:2"}),
+        (
+            "",
+            {"APP_PORTS": "30000-30999", "APP_UID_BASE": "60000"},
+            {"app_ports": "30000-30999", "app_uid_base": 60000},
+        ),
         ("", {"APP_NETWORKS": "10.9.0.0/16"}, {"app_networks": "10.9.0.0/16"}),
     ],
 )
