@@ -84,7 +84,8 @@ class Command(click.Command):
             return done.exit_code
         except click.UsageError as error:
             _require_place(self, call)
-            raise UsageError(error.format_message(), f"Usage: {call.program} {self.synopsis()}") from error
+            said = " ".join(error.format_message().split())  # click puts choices below each other
+            raise UsageError(said, f"Usage: {call.program} {self.synopsis()}") from error
 
     def asks_for_help(self, args: Sequence[str]) -> bool:
         """Not so: `run hello -- ls --help`. Who asks for help needs no role."""

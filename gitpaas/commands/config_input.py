@@ -17,7 +17,7 @@ def from_words(call: Call, app: App, words: Sequence[str]) -> dict[str, str]:
     # One alone, since two are more likely a value with spaces that has lost its quotes.
     if len(words) == 1 and is_variable_name(words[0]):
         return {settable_name(words[0]): _from_input(call, app, words[0])}
-    return dict(map(_pair, words))
+    return given.once(map(_pair, words))
 
 
 def from_file(call: Call, app: App, source: str, style: str) -> dict[str, str]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from gitpaas.commands.call import Call
 from gitpaas.errors import UsageError
+
+Value = TypeVar("Value")
 
 
 def read(call: Call, source: str, hint: str) -> bytes:
@@ -23,6 +27,16 @@ def read_text(call: Call, source: str, hint: str) -> str:
         return read(call, source, hint).decode()
     except UnicodeDecodeError as error:
         raise UsageError("That is not UTF-8 text.", "Encode binary values, for example with base64.") from error
+
+
+def once(pairs: Iterable[tuple[str, Value]]) -> dict[str, Value]:
+    """By name. UsageError when one is given twice: nobody can know which is meant."""
+    found: dict[str, Value] = {}
+    for name, value in pairs:
+        if name in found:
+            raise UsageError(f"{name} is given twice.", "Give each name one value.")
+        found[name] = value
+    return found
 
 
 def _file(call: Call, name: str, hint: str) -> bytes:

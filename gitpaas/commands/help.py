@@ -21,10 +21,11 @@ def help_(call: Call, words: Sequence[str], style: str) -> None:
     from gitpaas.commands.every import COMMANDS as EVERYTHING
 
     usable = [command for command in EVERYTHING if _is_shown(command, call)]
-    if words:
-        _explain(usable, words, call)
-    elif style == "json":
-        call.say_json([_describe(command) for command in usable])
+    found, verbs = _meant(usable, words, call) if words else (None, usable)
+    if style == "json":
+        call.say_json([_describe(command) for command in ([found] if found else []) + verbs])
+    elif words:
+        _explain(found, verbs, words[0], call)
     else:
         _overview(usable, call)
 
@@ -48,8 +49,8 @@ def _overview(usable: Sequence[Command], call: Call) -> None:
     call.say(f"\nMore about one: {call.program} help COMMAND\nA space works as well as the colon: apps create NAME")
 
 
-def _explain(usable: Sequence[Command], words: Sequence[str], call: Call) -> None:
-    """One command's own help, or a line for each verb of a noun that is no command itself (`help maintenance`)."""
+def _meant(usable: list[Command], words: Sequence[str], call: Call) -> tuple[Command | None, list[Command]]:
+    """The command, and the verbs of a noun alone: that may be no command itself (`help maintenance`)."""
     from gitpaas.commands.dispatch import resolve
 
     verbs = [command for command in usable if str(command.name).startswith(f"{words[0]}:")]
@@ -59,10 +60,15 @@ def _explain(usable: Sequence[Command], words: Sequence[str], call: Call) -> Non
         if not verbs:
             raise
         found = None
+    return found, verbs if len(words) == 1 else []
+
+
+def _explain(found: Command | None, verbs: Sequence[Command], noun: str, call: Call) -> None:
+    """A command's own help, and a line for each verb of its noun."""
     if found:
         found.run(["--help"], call)
-    if len(words) == 1 and verbs:
-        call.say("\nSee also:" if found else f"{words[0]} has:")
+    if verbs:
+        call.say("\nSee also:" if found else f"{noun} has:")
         for verb in verbs:
             call.say(f"  {verb.synopsis()}")
 

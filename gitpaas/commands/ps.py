@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import click
 
-from gitpaas.commands import instances, options, run
+from gitpaas.commands import given, instances, options, run
 from gitpaas.commands.base import app_argument, command, format_option
 from gitpaas.commands.call import Call
 from gitpaas.commands.table import UNSEEN
@@ -73,7 +73,7 @@ def scale(call: Call, app: str, quantities: Sequence[str]) -> None:
 
     if "=" in app:
         raise UsageError("Which app?", f"{call.program} ps:scale APP web=2")
-    wanted = dict(map(_quantity, quantities))
+    wanted = given.once(map(_quantity, quantities))
     call.only_looks = not wanted
     if not wanted:
         return call.say(_counted(releases.formation(call.app(app))))

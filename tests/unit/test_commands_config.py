@@ -197,6 +197,11 @@ def test_names_that_no_process_could_read(deployer: Caller, text: str) -> None:
     assert deployer("config", "hello", "--format", "json").json == {}
 
 
+def test_a_name_given_twice_changes_nothing(deployer: Caller) -> None:
+    assert deployer("config:set", "hello", "A=1", "B=2", "A=3").err.startswith(" !     A is given twice.\n")
+    assert deployer("config", "hello", "--format", "json").json == {}
+
+
 def test_a_value_that_lost_its_quotes_is_not_repeated(deployer: Caller) -> None:
     answer = deployer("config:set", "hello", "TOKEN=abc", "s3cret")
 

@@ -196,6 +196,23 @@ def test_help_of_one_command_and_of_a_noun(operator: Caller) -> None:
     assert operator("help", "nonsense").code == 2
 
 
+def test_help_speaks_json_of_one_command_and_of_a_noun(operator: Caller) -> None:
+    def names(*words: str) -> list[str]:
+        return [one["name"] for one in operator("help", *words, "--format", "json").json]
+
+    assert names("apps", "create") == ["apps:create"]
+    assert names("maintenance") == ["maintenance:on", "maintenance:off"]
+    assert names("storage") == ["storage", "storage:mount", "storage:unmount", "storage:destroy"]
+
+
+def test_a_missing_option_is_told_on_one_line(admin: Caller) -> None:
+    admin("apps:create", "hello")
+
+    assert admin("access:add", "hello", "alice").err.startswith(
+        " !     Missing option '--role'. Choose from: admin, deploy, read\n !     Usage: "
+    )
+
+
 def test_help_says_how_to_call_it_over_ssh(admin: Caller) -> None:
     assert admin("logs", "--help").out.startswith("Usage: ssh paas logs APP")
 
