@@ -4,7 +4,7 @@ and end with an exit status that becomes git's answer (values.RECEIVE_REASONS)."
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gitpaas import apps, deploy, logs, releases
@@ -62,9 +62,7 @@ def receive(platform: Platform, push: Push, client: Sink) -> int:
     _choose_branch(platform, app, ref)
     if under_way := _same(platform, app, move.new, push.restores):
         return follow(platform, under_way, client)
-    others = [m for m in push.moves if m is not move] if push.atomic else []
-    moves = [move, *others] if push.deferred else []
-    return run(platform, app, move, moves, push.actor, client, push.restores)
+    return _run(platform, app, push, move, client)
 
 
 def rebuild(platform: Platform, app: App, actor: Actor, out: Output, *, restores: int | None = None) -> int:
@@ -82,24 +80,6 @@ def rebuild(platform: Platform, app: App, actor: Actor, out: Output, *, restores
     return process.returncode
 
 
-def run(
-    platform: Platform,
-    app: App,
-    push: Move,
-    moves: Sequence[Move],
-    actor: Actor,
-    client: Sink,
-    restores: int | None = None,
-) -> int:
-    """Take a ticket and deploy in this process: every line to the build's log first, then to the client."""
-    with queue.ticket(platform, app, push.new, moves, actor, previous=push.old, restores=restores) as build:
-        out = Output(logs.BuildLog(platform.config.build_log(app.name, build.id)), client)
-        out.step(_opening(platform, app, build, push))
-        if loops := _crash_loops(platform, app):
-            out.warn(f"{loops}: ssh paas logs {app.name}")
-        return _told(platform, build, out, lambda: deploy.deploy(platform, build, out))
-
-
 def follow(platform: Platform, build: Build, client: Sink) -> int:
     """The live output of a build that another push started, and its exit status."""
     Output(client).step(f"Build {build.id} of this commit is under way (pushed by {build.by}); following it")
@@ -110,6 +90,18 @@ def follow(platform: Platform, build: Build, client: Sink) -> int:
     build = Build.get_by_id(build.id)
     failed = PLATFORM_FAILED if build.error.startswith(_NOT_YOURS) else 1
     return {"live": 0, "superseded": 10}.get(build.status, failed)
+
+
+def _run(platform: Platform, app: App, push: Push, move: Move, client: Sink) -> int:
+    """Take a ticket and deploy in this process: every line to the build's log first, then to the client."""
+    others = [m for m in push.moves if m is not move] if push.atomic else []
+    due = [move, *others] if push.deferred else []
+    with queue.ticket(platform, app, move.new, due, push.actor, previous=move.old, restores=push.restores) as build:
+        out = Output(logs.BuildLog(platform.config.build_log(app.name, build.id)), client)
+        out.step(_opening(platform, app, build, move))
+        if loops := _crash_loops(platform, app):
+            out.warn(f"{loops}: ssh paas logs {app.name}")
+        return _told(platform, build, out, lambda: deploy.deploy(platform, build, out))
 
 
 def _told(platform: Platform, build: Build, out: Output, work: Callable[[], object]) -> int:
@@ -168,15 +160,15 @@ def _still(app: App) -> str:
     return f"v{app.release} keeps serving." if app.release else "Nothing is live yet."
 
 
-def _opening(platform: Platform, app: App, build: Build, push: Move) -> str:
+def _opening(platform: Platform, app: App, build: Build, move: Move) -> str:
     """hello: a1b2c3d..e4f5a6b (3 commits) by alice"""
     who = f"by {signed(build.by, build.key)}"
     if build.restores:
         return f"{app.name}: v{build.restores} ({build.commit[:7]}) is built again for a rollback, {who}"
-    if push.old == push.new:
+    if move.old == move.new:
         return f"{app.name}: {build.commit[:7]} again, {who}"
-    count = repository.count_commits(platform.config.repository(app.name), push.old, push.new)
-    span = push.new[:7] if repository.is_zero(push.old) else f"{push.old[:7]}..{push.new[:7]}"
+    count = repository.count_commits(platform.config.repository(app.name), move.old, move.new)
+    span = move.new[:7] if repository.is_zero(move.old) else f"{move.old[:7]}..{move.new[:7]}"
     return f"{app.name}: {span} ({count} commit{'' if count == 1 else 's'}) {who}"
 
 
