@@ -12,10 +12,11 @@ import click
 from callers import OPERATOR, Caller, quiet_platform
 
 from gitpaas import config
-from gitpaas.commands.base import AllOption, Command
+from gitpaas.commands.base import Command
 from gitpaas.commands.call import Call
 from gitpaas.commands.dispatch import dispatch
 from gitpaas.commands.every import COMMANDS
+from gitpaas.commands.parameters import AllOption
 from gitpaas.errors import NotAllowed
 from gitpaas.output import Console
 from gitpaas.platform import Platform

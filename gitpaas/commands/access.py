@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import click
 
 from gitpaas.access import people
-from gitpaas.commands.base import ALL_APPS, all_option, app_argument, command, format_option, optional_app_argument
+from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
+from gitpaas.commands.parameters import ALL_APPS, all_option, app_argument, format_option, optional_app_argument
 from gitpaas.commands.table import Column, ago, iso, render
 from gitpaas.errors import NotFound
 from gitpaas.store import Access, App, Key

@@ -9,8 +9,9 @@ from typing import Any
 import click
 
 from gitpaas.apps import holding, options
-from gitpaas.commands.base import app_argument, command, format_option
+from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
+from gitpaas.commands.parameters import app_argument, format_option
 from gitpaas.commands.table import UNSEEN, Column, ago, iso, render
 from gitpaas.errors import UsageError
 from gitpaas.store import App

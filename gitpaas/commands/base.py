@@ -6,28 +6,27 @@ server run commands at the same time and none of them owns the process's streams
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import click
 
 from gitpaas import access
 from gitpaas.commands.call import Call
 from gitpaas.commands.near import of_an_app
+from gitpaas.commands.parameters import ALL_APPS, AllOption, AppOption, WordsArgument, app_first, words_apart
 from gitpaas.errors import NotAllowed, UsageError
 from gitpaas.names import app_name
 from gitpaas.values import Role
 
 _HELP = ("-h", "--help")
-ALL_APPS = "*"  # where an app is named: no app's name
 
 # Where the role is needed: on the app that is named, or for all when none is; for all apps in any case; nowhere, since
 # it shows everybody what they may see (of an app that is named: on that one).
 Scope = Literal["app", "all", "seen"]
 
 Function = Callable[..., int | None]
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 class Command(click.Command):
@@ -107,7 +106,7 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if any(isinstance(param, AppOption) for param in self.params):
-            args = _app_first(self._words_apart(args))
+            args = app_first(self._words_apart(args))
         if "--all" in args and any(isinstance(param, AllOption) for param in self.params):
             args = [ALL_APPS, *(arg for arg in args if arg != "--all")]
         return super().parse_args(ctx, args)
@@ -116,22 +115,10 @@ class Command(click.Command):
         """`hello ls -l` -> `hello -- ls -l`, where what follows the app is another program's business."""
         takes_words = any(isinstance(param, WordsArgument) for param in self.params)
         options = [param for param in self.params if isinstance(param, click.Option) and not param.is_flag]
-        return _words_apart(args, {name for param in options for name in param.opts}) if takes_words else list(args)
+        return words_apart(args, {name for param in options for name in param.opts}) if takes_words else list(args)
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         formatter.write_usage(f"{ctx.find_object(Call).program} {self.synopsis()}")  # type: ignore[union-attr]
-
-
-class WordsArgument(click.Argument):
-    """The words of another program's command line: all that follows the app, options too."""
-
-
-class AppOption(click.Option):
-    """`-a APP`: the other way to name the app. Rewritten to the first argument before anything is parsed."""
-
-
-class AllOption(click.Option):
-    """`--all`: all apps in the place of one. Rewritten to ALL_APPS as the first argument."""
 
 
 def authorize(command: Command, app: str | None, call: Call) -> None:
@@ -176,68 +163,6 @@ def command(
     return decorate
 
 
-def app_argument(function: Decorated) -> Decorated:
-    """APP as the first argument, or -a/--app APP anywhere."""
-    return _with_app(function, required=True)
-
-
-def optional_app_argument(function: Decorated) -> Decorated:
-    """The same for what can be asked of all apps too."""
-    return _with_app(function, required=False)
-
-
-def words_argument(function: Decorated) -> Decorated:
-    """`-- COMMAND ...`, as the last argument."""
-    _add(function, WordsArgument(["words"], metavar="[--] COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED))
-    return function
-
-
-def all_option(function: Decorated) -> Decorated:
-    """--all in the place of the app: the function gets ALL_APPS."""
-    _add(function, AllOption(["--all"], is_flag=True, expose_value=False, help="For all apps; APP is left away then."))
-    return function
-
-
-def optional_words_argument(metavar: str) -> Callable[[Decorated], Decorated]:
-    """The same, where there may be none."""
-
-    def decorate(function: Decorated) -> Decorated:
-        _add(function, WordsArgument(["words"], metavar=metavar, nargs=-1, required=False, type=click.UNPROCESSED))
-        return function
-
-    return decorate
-
-
-def format_option(function: Decorated) -> Decorated:
-    return click.option(
-        "--format", "style", type=click.Choice(["text", "json"]), default="text", help="How to print it."
-    )(function)
-
-
-def limit_option(function: Decorated) -> Decorated:
-    """-n, --limit COUNT of a list that begins with the newest."""
-    return click.option(
-        "-n",
-        "--limit",
-        metavar="COUNT",
-        type=click.IntRange(1),
-        default=20,
-        help="How many, newest first; 20 unless told.",
-    )(function)
-
-
-def _with_app(function: Decorated, *, required: bool) -> Decorated:
-    option = AppOption(
-        ["-a", "--app", "named_app"], metavar="APP", expose_value=False, help="The app, instead of the argument."
-    )
-    _add(function, option)
-    return click.argument("app", metavar="APP", required=required)(function)
-
-
-def _add(function: Callable[..., Any], param: click.Parameter) -> None:
-    function.__dict__.setdefault("__click_params__", []).append(param)
-
-
 def _help_option() -> click.Option:
     return click.Option(
         list(_HELP),
@@ -271,35 +196,3 @@ def _values(param: click.Parameter) -> str:
     if isinstance(param.type, click.Choice):
         return "|".join(map(str, param.type.choices))
     return param.metavar or str(param.name).upper()
-
-
-def _app_first(args: list[str]) -> list[str]:
-    """`K=V -a hello` -> `hello K=V`. What follows `--` is left alone."""
-    for index, arg in enumerate(args):
-        if arg == "--":
-            break
-        if arg in ("-a", "--app"):
-            if index + 1 == len(args):
-                raise UsageError(f"{arg} wants the name of an app after it.")
-            return [args[index + 1], *args[:index], *args[index + 2 :]]
-        if arg.startswith("--app=") or (arg.startswith("-a") and len(arg) > 2):
-            return [arg.removeprefix("--app=").removeprefix("-a"), *args[:index], *args[index + 1 :]]
-    return args
-
-
-def _words_apart(args: Sequence[str], with_value: Collection[str]) -> list[str]:
-    """A `--` before the first word that is neither an option nor the app, unless there is one before."""
-    app_is_named = is_value = False
-    for index, arg in enumerate(args):
-        if is_value:
-            is_value = False
-        elif arg == "--":
-            break
-        elif arg.startswith("-"):
-            is_value = arg in with_value
-            app_is_named = app_is_named or arg.startswith(("-a", "--app"))
-        elif app_is_named:
-            return [*args[:index], "--", *args[index:]]
-        else:
-            app_is_named = True
-    return list(args)

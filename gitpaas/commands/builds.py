@@ -10,8 +10,9 @@ from typing import Any
 import click
 
 from gitpaas.commands import options
-from gitpaas.commands.base import app_argument, command, format_option, limit_option
+from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
+from gitpaas.commands.parameters import app_argument, format_option, limit_option
 from gitpaas.commands.table import Column, ago, iso, render
 from gitpaas.errors import Conflict, NotFound, UsageError
 from gitpaas.logs.build_log import follow_build, read_build

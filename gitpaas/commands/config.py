@@ -10,8 +10,9 @@ import click
 
 from gitpaas.apps import envfile
 from gitpaas.commands import config_input
-from gitpaas.commands.base import app_argument, command, format_option
+from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
+from gitpaas.commands.parameters import app_argument, format_option
 from gitpaas.errors import NotFound, UsageError
 from gitpaas.store import App
 

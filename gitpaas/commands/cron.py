@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gitpaas import daemon, locks
-from gitpaas.commands.base import app_argument, command, format_option
+from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
+from gitpaas.commands.parameters import app_argument, format_option
 from gitpaas.commands.table import Column, ago, iso, render
 from gitpaas.errors import Conflict, UsageError
 from gitpaas.output import seconds

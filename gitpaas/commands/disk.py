@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from gitpaas.commands.base import command, format_option, optional_app_argument
+from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
+from gitpaas.commands.parameters import format_option, optional_app_argument
 from gitpaas.commands.table import Column, render
 from gitpaas.output import amount
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from gitpaas.commands.base import command, format_option
+from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
+from gitpaas.commands.parameters import format_option
 
 _MARKS = {"ok": "", "poor": "poor", "missing": " !"}
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from gitpaas.commands.base import app_argument, command, optional_words_argument
+from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
+from gitpaas.commands.parameters import app_argument, optional_words_argument
 
 
 @command("enter", role="deploy", changes=True)

@@ -14,8 +14,9 @@ from typing import Any
 import click
 
 from gitpaas import events as kept
-from gitpaas.commands.base import command, format_option, optional_app_argument
+from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
+from gitpaas.commands.parameters import format_option, optional_app_argument
 from gitpaas.commands.table import iso
 from gitpaas.errors import UsageError
 from gitpaas.names import app_name

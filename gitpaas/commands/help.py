@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import click
 
 from gitpaas import access
-from gitpaas.commands.base import Command, command, format_option
+from gitpaas.commands.base import Command, command
 from gitpaas.commands.call import Call
+from gitpaas.commands.parameters import format_option
 from gitpaas.errors import UsageError
 
 

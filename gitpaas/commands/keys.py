@@ -9,8 +9,9 @@ import click
 
 from gitpaas.access import people
 from gitpaas.commands import given
-from gitpaas.commands.base import command, format_option
+from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
+from gitpaas.commands.parameters import format_option
 from gitpaas.commands.public_key import PublicKey, one_key
 from gitpaas.commands.table import Column, ago, iso, render
 from gitpaas.errors import Conflict, NotFound, UsageError

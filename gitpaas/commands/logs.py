@@ -8,8 +8,9 @@ from collections.abc import Iterable
 import click
 
 from gitpaas import releases
-from gitpaas.commands.base import app_argument, command, format_option
+from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
+from gitpaas.commands.parameters import app_argument, format_option
 from gitpaas.errors import NotFound
 from gitpaas.logs import follow, parse
 from gitpaas.logs import tail as read_log

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from gitpaas.commands.base import app_argument, command
+from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
+from gitpaas.commands.parameters import app_argument
 
 
 @command("maintenance:on", role="deploy", changes=True)

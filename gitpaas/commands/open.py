@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from gitpaas.commands.base import app_argument, command, format_option
+from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
+from gitpaas.commands.parameters import app_argument, format_option
 
 
 @command("open", role="read")

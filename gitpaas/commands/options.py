@@ -8,8 +8,9 @@ import click
 
 from gitpaas.apps import options
 from gitpaas.builders import BUILDERS
-from gitpaas.commands.base import app_argument, command
+from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
+from gitpaas.commands.parameters import app_argument
 from gitpaas.errors import UsageError
 from gitpaas.store import App
 from gitpaas.values import BuildOptions, RunOptions

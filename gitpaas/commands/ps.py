@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 import click
 
 from gitpaas.commands import given, instances, options, run
-from gitpaas.commands.base import app_argument, command, format_option
+from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
+from gitpaas.commands.parameters import app_argument, format_option
 from gitpaas.commands.table import UNSEEN
 from gitpaas.errors import UsageError
 from gitpaas.instances.plan import crash_loops

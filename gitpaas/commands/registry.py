@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
-from gitpaas.commands.base import command, format_option
+from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
+from gitpaas.commands.parameters import format_option
 from gitpaas.commands.table import Column, render
 from gitpaas.engine import registries
 from gitpaas.errors import NotFound, UsageError

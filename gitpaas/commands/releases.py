@@ -7,8 +7,9 @@ import re
 import click
 
 from gitpaas.commands import release_info
-from gitpaas.commands.base import app_argument, command, format_option, limit_option
+from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
+from gitpaas.commands.parameters import app_argument, format_option, limit_option
 from gitpaas.commands.table import Column, ago, render
 from gitpaas.errors import NotKept, UsageError
 from gitpaas.logs.build_log import read_build

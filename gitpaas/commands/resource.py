@@ -10,8 +10,9 @@ import click
 
 from gitpaas import linux
 from gitpaas.apps import resources
-from gitpaas.commands.base import app_argument, command, format_option
+from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
+from gitpaas.commands.parameters import app_argument, format_option
 from gitpaas.commands.table import Column, render
 from gitpaas.errors import UsageError
 from gitpaas.store import App

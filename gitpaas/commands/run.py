@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gitpaas.commands.base import app_argument, command, words_argument
+from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
+from gitpaas.commands.parameters import app_argument, words_argument
 from gitpaas.commands.table import Column, ago, iso, render
 from gitpaas.errors import UsageError
 from gitpaas.names import variable_name, variable_value

@@ -9,8 +9,9 @@ from pathlib import PurePosixPath
 import click
 
 from gitpaas import linux
-from gitpaas.commands.base import app_argument, command, format_option
+from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
+from gitpaas.commands.parameters import app_argument, format_option
 from gitpaas.commands.table import Column, render
 from gitpaas.errors import Conflict, NotFound, UsageError
 from gitpaas.store import App, Volume

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gitpaas.commands.base import command, format_option
+from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
+from gitpaas.commands.parameters import format_option
 from gitpaas.commands.table import Column, render
 
 if TYPE_CHECKING:

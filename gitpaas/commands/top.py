@@ -10,9 +10,10 @@ from typing import Any
 
 import click
 
-from gitpaas.commands.base import command, format_option, optional_app_argument
+from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
 from gitpaas.commands.instances import cpu, loaded, memory, uptime
+from gitpaas.commands.parameters import format_option, optional_app_argument
 from gitpaas.commands.table import UNSEEN, Column, cut, render
 from gitpaas.instances.gauge import Gauge, Load
 from gitpaas.output import Streams, amount, seconds

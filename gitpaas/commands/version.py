@@ -5,8 +5,9 @@ from __future__ import annotations
 import platform
 
 from gitpaas import __version__
-from gitpaas.commands.base import command, format_option
+from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
+from gitpaas.commands.parameters import format_option
 
 
 @command("version", role="read", scope="seen")

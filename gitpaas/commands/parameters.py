@@ -1,0 +1,122 @@
+"""Parameters that many commands have: the app, another program's words, the format, how many; and arguments as click is
+to see them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from gitpaas.errors import UsageError
+
+ALL_APPS = "*"  # where an app is named: no app's name
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+def app_argument(function: Decorated) -> Decorated:
+    """APP as the first argument, or -a/--app APP anywhere."""
+    return _with_app(function, required=True)
+
+
+def optional_app_argument(function: Decorated) -> Decorated:
+    """The same for what can be asked of all apps too."""
+    return _with_app(function, required=False)
+
+
+def words_argument(function: Decorated) -> Decorated:
+    """`-- COMMAND ...`, as the last argument."""
+    _add(function, WordsArgument(["words"], metavar="[--] COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED))
+    return function
+
+
+def optional_words_argument(metavar: str) -> Callable[[Decorated], Decorated]:
+    """The same, where there may be none."""
+
+    def decorate(function: Decorated) -> Decorated:
+        _add(function, WordsArgument(["words"], metavar=metavar, nargs=-1, required=False, type=click.UNPROCESSED))
+        return function
+
+    return decorate
+
+
+def all_option(function: Decorated) -> Decorated:
+    """--all in the place of the app: the function gets ALL_APPS."""
+    _add(function, AllOption(["--all"], is_flag=True, expose_value=False, help="For all apps; APP is left away then."))
+    return function
+
+
+def format_option(function: Decorated) -> Decorated:
+    """--format text or json: the function gets it as `style`."""
+    return click.option(
+        "--format", "style", type=click.Choice(["text", "json"]), default="text", help="How to print it."
+    )(function)
+
+
+def limit_option(function: Decorated) -> Decorated:
+    """-n, --limit COUNT of a list that begins with the newest."""
+    return click.option(
+        "-n",
+        "--limit",
+        metavar="COUNT",
+        type=click.IntRange(1),
+        default=20,
+        help="How many, newest first; 20 unless told.",
+    )(function)
+
+
+class WordsArgument(click.Argument):
+    """The words of another program's command line: all that follows the app, options too."""
+
+
+class AppOption(click.Option):
+    """`-a APP`: the other way to name the app. Rewritten to the first argument before anything is parsed."""
+
+
+class AllOption(click.Option):
+    """`--all`: all apps in the place of one. Rewritten to ALL_APPS as the first argument."""
+
+
+def app_first(args: list[str]) -> list[str]:
+    """`K=V -a hello` -> `hello K=V`. What follows `--` is left alone."""
+    for index, arg in enumerate(args):
+        if arg == "--":
+            break
+        if arg in ("-a", "--app"):
+            if index + 1 == len(args):
+                raise UsageError(f"{arg} wants the name of an app after it.")
+            return [args[index + 1], *args[:index], *args[index + 2 :]]
+        if arg.startswith("--app=") or (arg.startswith("-a") and len(arg) > 2):
+            return [arg.removeprefix("--app=").removeprefix("-a"), *args[:index], *args[index + 1 :]]
+    return args
+
+
+def words_apart(args: Sequence[str], with_value: Collection[str]) -> list[str]:
+    """A `--` before the first word that is neither an option nor the app, unless there is one before."""
+    app_is_named = is_value = False
+    for index, arg in enumerate(args):
+        if is_value:
+            is_value = False
+        elif arg == "--":
+            break
+        elif arg.startswith("-"):
+            is_value = arg in with_value
+            app_is_named = app_is_named or arg.startswith(("-a", "--app"))
+        elif app_is_named:
+            return [*args[:index], "--", *args[index:]]
+        else:
+            app_is_named = True
+    return list(args)
+
+
+def _with_app(function: Decorated, *, required: bool) -> Decorated:
+    option = AppOption(
+        ["-a", "--app", "named_app"], metavar="APP", expose_value=False, help="The app, instead of the argument."
+    )
+    _add(function, option)
+    return click.argument("app", metavar="APP", required=required)(function)
+
+
+def _add(function: Callable[..., Any], param: click.Parameter) -> None:
+    function.__dict__.setdefault("__click_params__", []).append(param)
