@@ -96,6 +96,10 @@ class RuntimeFailed(GitpaasError):
     """The runtime cannot start or stop an instance: the platform's problem, not the app's."""
 
 
+class CannotStart(RuntimeFailed):
+    """What the app is to be started by is not there, or cannot be executed: the app's problem after all."""
+
+
 class EngineFailed(RuntimeFailed):
     """Docker Engine does not answer (`status` None), or refuses what we ask of it (its HTTP status)."""
 

@@ -6,12 +6,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from gitpaas import apps, deploy, logs, releases
 from gitpaas.builds import queue
 from gitpaas.errors import (
     BadConfig,
     BuildFailed,
+    CannotStart,
     CommandFailed,
     Conflict,
     GitpaasError,
@@ -34,7 +36,8 @@ from gitpaas.values import Actor
 PLATFORM_FAILED = 13
 _OURS = (RuntimeFailed, ToolFailed, StoreFailed, RouterFailed, BadConfig, CommandFailed)  # EngineFailed is of their kin
 _NOT_YOURS = "The platform failed, not your app"
-_CODES = ((Superseded, 10), (Conflict, 11), (NotAllowed, 12), *((kind, PLATFORM_FAILED) for kind in _OURS))
+_NEXT = "Push the same commit again. If that fails too, whoever runs this server asks: gitpaas doctor"
+_CODES = ((Superseded, 10), (Conflict, 11), (NotAllowed, 12))
 _FAILED = {"start": "Start failed: ", "release phase": "", "queue": ""}  # by step; anything else is the build's
 
 
@@ -115,7 +118,7 @@ def _told(platform: Platform, build: Build, out: Output, work: Callable[[], obje
             queue.note(build, f"this went wrong afterwards: {_headline(error)}")
             queue.close(platform, build, "live", "")
             return 0
-        code = next((code for kind, code in _CODES if isinstance(error, kind)), 1)
+        code = PLATFORM_FAILED if _is_ours(error) else next((c for kind, c in _CODES if isinstance(error, kind)), 1)
         _tell_failure(build, error, out)
         queue.close(platform, build, "superseded" if code == 10 else "failed", _headline(error))
         if not isinstance(error, GitpaasError):
@@ -134,17 +137,26 @@ def _tell_failure(build: Build, error: BaseException, out: Output) -> None:
     app = App.get_by_id(build.app_id)
     for line in _last_words(error):
         out.detail(line)
-    failed = _FAILED.get(error.step, "Build failed: ") if isinstance(error, BuildFailed) else ""
-    out.warn(f"{failed}{_headline(error).rstrip('.')}. {_still(app)}")
+    out.warn(f"{_what_failed(error)}{_headline(error).rstrip('.')}. {_still(app)}")
     if isinstance(error, GitpaasError):
-        if error.hint:
-            out.warn(error.hint)
+        if hint := error.hint or (_NEXT if _is_ours(error) else None):
+            out.warn(hint)
         out.warn(f"Whole log: ssh paas builds:output {app.name} {build.id}")
+
+
+def _is_ours(error: BaseException) -> TypeGuard[GitpaasError]:
+    return isinstance(error, _OURS) and not isinstance(error, CannotStart)
+
+
+def _what_failed(error: BaseException) -> str:
+    if isinstance(error, CannotStart):
+        return _FAILED["start"]
+    return _FAILED.get(error.step, "Build failed: ") if isinstance(error, BuildFailed) else ""
 
 
 def _headline(error: BaseException) -> str:
     """What happened, and whose fault it is when it is not the app's."""
-    if isinstance(error, _OURS):
+    if _is_ours(error):
         return f"{_NOT_YOURS}: {error.message}"
     return error.message if isinstance(error, GitpaasError) else f"{_NOT_YOURS}."
 

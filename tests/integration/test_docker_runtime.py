@@ -24,7 +24,7 @@ from gitpaas.config import Config
 from gitpaas.engine.execs import execute
 from gitpaas.engine.networks import Networks
 from gitpaas.engine.stream import Stream
-from gitpaas.errors import RuntimeFailed, Unhealthy
+from gitpaas.errors import CannotStart, RuntimeFailed, Unhealthy
 from gitpaas.runtimes.combined import CombinedRuntime
 from gitpaas.runtimes.docker import DockerRuntime
 from gitpaas.runtimes.docker.orphans import Orphans
@@ -253,9 +253,9 @@ class TestStart:
 
     def test_an_image_without_a_shell_says_so(self, there: Docker) -> None:
         artifact = replace(there.artifact(), reference=there.empty())
-        with pytest.raises(RuntimeFailed, match="`serve` is a shell command, and the image of demo has no /bin/sh"):
+        with pytest.raises(CannotStart, match="`serve` is a shell command, and the image of demo has no /bin/sh"):
             there.start("serve", artifact=artifact)
-        with pytest.raises(RuntimeFailed, match="The image of demo does not say what to start"):
+        with pytest.raises(CannotStart, match="The image of demo does not say what to start"):
             there.start("", artifact=artifact)
         assert there.traces() == []
 

@@ -10,7 +10,7 @@ from instances import until
 
 from gitpaas import deploy
 from gitpaas.builds import queue
-from gitpaas.errors import BuildFailed, EngineFailed, GitpaasError, RouterFailed, ToolFailed
+from gitpaas.errors import BuildFailed, CannotStart, EngineFailed, GitpaasError, RouterFailed, ToolFailed
 from gitpaas.store import Build
 from gitpaas.values import RECEIVE_REASONS
 
@@ -60,7 +60,21 @@ def test_instance_that_the_engine_does_not_start(flow: Flow, monkeypatch: pytest
     monkeypatch.setattr(flow.platform.runtime, "start", refuse)
     assert flow.push(flow.commit()) == 13
     assert "not your app: starting web.1 of hello: no space left on device. v1 keeps serving." in flow.lines.text
+    assert " !     Push the same commit again. " in flow.lines.text
     assert (flow.labels(), flow.release(2).status) == (["web.1 v1"], "failed")
+
+
+def test_image_that_cannot_be_started_is_the_apps_fault(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    flow.deploy()
+
+    def refuse(_: object) -> None:
+        raise CannotStart("The image of hello does not say what to start.", "Add a CMD to the Dockerfile.")
+
+    monkeypatch.setattr(flow.platform.runtime, "start", refuse)
+    assert RECEIVE_REASONS[flow.push(flow.commit())] == "build failed"
+    assert " !     Start failed: The image of hello does not say what to start. v1 keeps serving.\n" in flow.lines.text
+    assert " !     Add a CMD to the Dockerfile.\n" in flow.lines.text
+    assert "platform" not in flow.lines.text
 
 
 def test_error_that_nobody_expected(flow: Flow, images: Images) -> None:

@@ -16,7 +16,7 @@ from gitpaas.engine import Engine
 from gitpaas.engine.images import ImageInfo, Images
 from gitpaas.engine.networks import Networks, Place
 from gitpaas.engine.stream import Stream
-from gitpaas.errors import EngineFailed, RuntimeFailed
+from gitpaas.errors import CannotStart, EngineFailed, RuntimeFailed
 from gitpaas.runtimes.docker import names, settings
 from gitpaas.runtimes.docker.settings import Streaming, Surroundings
 from gitpaas.runtimes.ports import free_port
@@ -149,7 +149,7 @@ class Starter:
         except EngineFailed as error:
             if error.status != 404:
                 raise
-            raise RuntimeFailed(
+            raise CannotStart(
                 f"`{spec.command}` is a shell command, and the image of {spec.app} has no {settings.SHELL}.",
                 "Start the app by the image's own CMD (no such line in the Procfile), or add a shell to the image.",
             ) from error
@@ -202,11 +202,12 @@ def _explained(spec: InstanceSpec, error: EngineFailed) -> RuntimeFailed:
             f"Build it again: ssh paas ps:rebuild {spec.app}",
         )
     if "No command specified" in error.message:
-        return RuntimeFailed(
+        return CannotStart(
             f"The image of {spec.app} does not say what to start.", "Add a CMD to the Dockerfile, or a Procfile."
         )
     if program := re.search(r'exec: "([^"]*)": ([^:]*)', error.message):
-        return RuntimeFailed(
-            f"{spec.process}.{spec.number} of {spec.app} cannot be started: {program[1]}: {program[2]}"
+        return CannotStart(
+            f"{spec.process}.{spec.number} of {spec.app} cannot be started: {program[1]}: {program[2]}",
+            "Look at the Dockerfile's CMD and ENTRYPOINT, and at the Procfile.",
         )
     return error
