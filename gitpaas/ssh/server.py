@@ -16,8 +16,8 @@ from paramiko import Ed25519Key
 from gitpaas.errors import Conflict
 from gitpaas.platform import Platform
 from gitpaas.ssh import hostkey
+from gitpaas.ssh.apps import PlatformApps
 from gitpaas.ssh.connection import Connection
-from gitpaas.ssh.flow import PlatformApps
 from gitpaas.ssh.ingest import sweep
 from gitpaas.ssh.journal import Journal
 from gitpaas.ssh.keys import Keyring
