@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gitpaas import locks
+from gitpaas import locks, upgrade
 from gitpaas.config import Config
 from gitpaas.errors import GitpaasError
 from gitpaas.linux import Process, processes
@@ -36,6 +36,7 @@ class DaemonStatus:
     http: str | None
     since: float | None
     missing: tuple[str, ...]
+    outdated: bool = False  # the program was changed since it began
 
 
 def start(config: Config) -> DaemonStatus:
@@ -91,22 +92,17 @@ def status(config: Config) -> DaemonStatus:
     missing = tuple(make_runtime(config).missing())
     pid = _server_pid(config)
     try:
-        record = json.loads(record_path(config).read_text()) if pid else None
+        record = json.loads(config.server_record.read_text()) if pid else None
     except (OSError, ValueError):
         record = None
     if record is None or record["pid"] != pid:
         return DaemonStatus(False, pid, None, None, None, missing)
-    return DaemonStatus(True, pid, record["ssh"], record["http"], record["since"], missing)
+    return DaemonStatus(True, pid, record["ssh"], record["http"], record["since"], missing, upgrade.has_come(config))
 
 
 def lock_path(config: Config) -> Path:
     """Held by the server for as long as it lives; its pid is in it."""
     return config.locks / "server"
-
-
-def record_path(config: Config) -> Path:
-    """Where a server that is ready says where it listens."""
-    return config.run / "server.json"
 
 
 def _server_pid(config: Config) -> int | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from gitpaas import daemon, linux, platform, ports, shell
+from gitpaas import daemon, linux, platform, ports, shell, upgrade
 from gitpaas.artifacts import room
 from gitpaas.config import Config, git_environment
 from gitpaas.errors import CommandFailed, Conflict, EngineFailed, RouterFailed
@@ -53,7 +53,8 @@ def _runtime(config: Config, choice: Choice) -> Finding:
 def _server(config: Config) -> Iterator[Finding]:
     now = daemon.status(config)
     if now.running:
-        yield Finding("server", "ok", f"runs (pid {now.pid}), SSH at {now.ssh}, HTTP at {now.http}")
+        text = f"runs (pid {now.pid}), SSH at {now.ssh}, HTTP at {now.http}"
+        yield Finding("server", "poor" if now.outdated else "ok", text, upgrade.HINT if now.outdated else None)
         return
     yield Finding("server", "poor", "does not run", "Start it: gitpaas start")
     for port, setting in ((config.ssh_port, "GITPAAS_SSH_PORT"), (config.http_port, "GITPAAS_HTTP_PORT")):

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gitpaas import daemon, events, locks, logs, ports
+from gitpaas import daemon, events, locks, logs, ports, upgrade
 from gitpaas.config import Config
 from gitpaas.cron.scheduler import Scheduler
 from gitpaas.errors import Conflict
@@ -50,6 +50,7 @@ def serve(config: Config, execute: Execute) -> None:
     from gitpaas.router.process import CaddyProcess
     from gitpaas.ssh.server import SshServer
 
+    program = upgrade.stamp()
     _open_many_files()
     stopping = threading.Event()
     received: list[int] = []
@@ -80,7 +81,7 @@ def serve(config: Config, execute: Execute) -> None:
         buildkit = _buildkit(config)
         stack.callback(lambda: buildkit.rest(0) if buildkit and daemon.HAND_OVER not in received else None)
         stack.enter_context(_loops(platform, reconciler, scheduler, caddy.check, buildkit, stopping))
-        record = _announce(config, ssh.port)
+        record = _announce(config, ssh.port, program)
         stack.callback(record.unlink, missing_ok=True)
         stopping.wait()
         _log.info("stopping; apps keep running")
@@ -189,11 +190,11 @@ def _pass_on(poke: socket.socket, wake: Callable[[], None], stopping: threading.
             wake()
 
 
-def _announce(config: Config, ssh_port: int) -> Path:
+def _announce(config: Config, ssh_port: int, program: str) -> Path:
     """Both doors are open: say so on stdout, and in a record for `status`."""
     ssh, http = f"{config.bind}:{ssh_port}", f"{config.bind}:{config.http_port}"
-    record = {"pid": os.getpid(), "ssh": ssh, "http": http, "since": time.time()}
-    path = daemon.record_path(config)
+    record = {"pid": os.getpid(), "ssh": ssh, "http": http, "since": time.time(), "program": program}
+    path = config.server_record
     fresh = path.with_suffix(".new")
     fresh.write_text(json.dumps(record))
     fresh.rename(path)

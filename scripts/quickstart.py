@@ -137,11 +137,14 @@ def start_server(place: Place) -> None:
     config = place.config
     now = daemon.status(config)
     wanted = f"{config.bind}:{config.ssh_port}", f"{config.bind}:{config.http_port}"
-    right = now.running and (now.ssh, now.http) == wanted
-    if now.running and not right:
+    is_there = now.running and (now.ssh, now.http) == wanted
+    right = is_there and not now.outdated and not settings.overruled(config)
+    if is_there and not right:
+        daemon.restart(config)  # it knows nothing of an upgrade, or of what is set now
+    elif now.running and not right:
         daemon.stop(config)  # it listens where an older setting said
     daemon.start(config)
-    tell("ready" if right else "started", f"server: ssh {wanted[0]}, http {wanted[1]}")
+    tell("ready" if right else "renewed" if is_there else "started", f"server: ssh {wanted[0]}, http {wanted[1]}")
 
 
 def write_ssh_config(place: Place, key: Path) -> None:

@@ -15,14 +15,18 @@ _KEPT = (
 )  # fmt: skip
 
 
-def keep(config: Config) -> list[str]:
-    """Write those settings into the file that their variable overrules there. Returns their names."""
+def overruled(config: Config) -> list[str]:
+    """The names of those settings of which a variable says something else than the file."""
     plain = {name: value for name, value in config.environ.items() if name not in map(_variable, _KEPT)}
     written = load(plain)
-    changed = [
+    return [
         name for name in _KEPT if _variable(name) in config.environ and getattr(config, name) != getattr(written, name)
     ]
-    if changed:
+
+
+def keep(config: Config) -> list[str]:
+    """Write them into the file. Returns their names."""
+    if changed := overruled(config):
         path = config.home / "gitpaas.toml"
         text = path.read_text() if path.exists() else ""
         for name in changed:

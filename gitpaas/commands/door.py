@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Callable
 
+from gitpaas import upgrade
 from gitpaas.config import Config
 from gitpaas.errors import GitpaasError
 from gitpaas.output import Console, warning
@@ -43,7 +44,8 @@ def _unexpected(config: Config | None, error: Exception) -> GitpaasError:
     if isinstance(error, OSError) and error.strerror and error.filename:
         return GitpaasError(f"{error.strerror}: {os.fsdecode(error.filename)}")
     message = f"gitpaas failed with an error of its own: {type(error).__name__}: {error}".splitlines()[0][:300]
-    return GitpaasError(message, _keep_details(config, error))
+    hints = [_keep_details(config, error), upgrade.HINT if config and upgrade.has_come(config) else None]
+    return GitpaasError(message, "\n".join(filter(None, hints)) or None)
 
 
 def _keep_details(config: Config | None, error: Exception) -> str | None:

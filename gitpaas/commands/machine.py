@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gitpaas import upgrade
 from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
 from gitpaas.commands.parameters import format_option
@@ -79,7 +80,7 @@ def _tell(call: Call, status: DaemonStatus) -> None:
         call.say("not running. Start it: gitpaas start")
     call.say(f"State {call.config.home}")
     call.say(f"Runs  {RUNTIMES[choose(call.config).name]}")
-    for sentence in status.missing:
+    for sentence in [*((upgrade.HINT,) if status.outdated else ()), *status.missing]:
         call.say(f" !     {sentence}")
 
 
@@ -92,6 +93,7 @@ def _describe(call: Call, status: DaemonStatus) -> dict[str, Any]:
         "since": iso(status.since),
         "home": str(call.config.home),
         "runtime": choose(call.config).name,
+        "outdated": status.outdated,
         "missing": list(status.missing),
     }
 

@@ -37,6 +37,11 @@ class StateDirectory:
         return self.home / "locks"
 
     @property
+    def server_record(self) -> Path:
+        """Where a server that is ready says where it listens."""
+        return self.run / "server.json"
+
+    @property
     def run(self) -> Path:
         """Records, sockets and scratch of what runs now; not worth a backup."""
         return self.home / "run"

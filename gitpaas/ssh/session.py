@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 from paramiko.channel import Channel
 from paramiko.ssh_exception import SSHException
 
+from gitpaas import upgrade
 from gitpaas.errors import GitpaasError, NotAllowed, UsageError
 from gitpaas.output import warning
 from gitpaas.ssh.console import Screen, Terminal
@@ -136,7 +137,8 @@ class Session:
                 _log.debug("%s: the client left: %r", self._connection.address, error)
             else:
                 _log.exception("%s: a session failed", self._connection.address)
-                self._complain("Something went wrong on the server; its log has the details.")
+                hint = upgrade.HINT if upgrade.has_come(self._services.config) else None
+                self._complain("Something went wrong on the server; its log has the details.", hint)
         return 1
 
     def _dispatch(self, line: str, actor: Actor) -> int:

@@ -109,6 +109,7 @@ def test_from_a_fresh_clone_and_back(newcomer: Newcomer) -> None:
 
     _remembers_its_ports(newcomer)
     _repairs_what_is_missing(newcomer)
+    _renews_a_server_of_before_an_upgrade(newcomer)
     _pushes_a_change(newcomer)
     _goes_down_and_comes_back(newcomer)
     _is_purged(newcomer)
@@ -207,6 +208,18 @@ def _repairs_what_is_missing(newcomer: Newcomer) -> None:
     assert (newcomer.home / ".ssh" / "config").read_text().endswith("Host *\n  Port 1\n")
     config = newcomer.home / ".ssh" / "config"
     assert run(["ssh", "-F", str(config), "paas", "version"], env=newcomer.env).code == 0
+
+
+def _renews_a_server_of_before_an_upgrade(newcomer: Newcomer) -> None:
+    (newcomer.clone / "gitpaas" / "new.py").touch()
+    gitpaas = str(newcomer.clone / ".venv" / "bin" / "gitpaas")
+    assert "gitpaas restart" in run([gitpaas, "status"], env=newcomer.env).output
+
+    renewed = newcomer.quickstart()
+
+    assert renewed.code == 0, renewed.output
+    assert re.search(r"^ +renewed  server: ", renewed.output, re.MULTILINE), renewed.output
+    assert "gitpaas restart" not in run([gitpaas, "status"], env=newcomer.env).output
 
 
 def _pushes_a_change(newcomer: Newcomer) -> None:

@@ -46,6 +46,7 @@ def test_status_of_a_running_server(operator: Caller, config: Config, monkeypatc
         "since": "1970-01-01T00:00:01.000Z",
         "home": str(config.home),
         "runtime": "host",
+        "outdated": False,
         "missing": ["No cgroups here."],
     }
 

@@ -44,7 +44,7 @@ def test_where_the_server_listens_is_kept(
     path.write_text(before)
     environ = {"GITPAAS_HOME": str(tmp_path)} | {f"GITPAAS_{name}": value for name, value in given.items()}
 
-    settings.keep(load(environ))
+    assert settings.overruled(load(environ)) == settings.keep(load(environ))
 
     assert tomllib.loads(path.read_text()) == after
-    assert settings.keep(load(environ)) == []
+    assert settings.overruled(load(environ)) == settings.keep(load(environ)) == []
