@@ -1,8 +1,8 @@
 """What only Linux can do: sandboxes, cgroups, processes that cannot be mistaken. Elsewhere the answers are "cannot"."""
 
 from gitpaas.linux import usage
-from gitpaas.linux.cgroups import (
-    Cgroup,
+from gitpaas.linux.cgroups import Cgroup
+from gitpaas.linux.hierarchies import (
     build_cgroup,
     can_limit_cpus,
     cgroup,

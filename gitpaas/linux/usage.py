@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from gitpaas.linux import processes
-from gitpaas.linux.cgroups import Cgroup
+from gitpaas.linux.cgroups import Cgroup, read
 from gitpaas.linux.processes import Process
 from gitpaas.values import Usage
 
@@ -44,7 +44,7 @@ def of_sessions(leaders: Mapping[str, Process]) -> dict[str, Usage]:
 def _memory(path: Path) -> float | None:
     for name, cache in _MEMORY:
         if (total := _number(path / name)) is not None:
-            dropped = re.search(rf"^{cache} (\d+)$", _read(path / "memory.stat"), re.MULTILINE)
+            dropped = re.search(rf"^{cache} (\d+)$", read(path / "memory.stat"), re.MULTILINE)
             return max(0.0, total - (int(dropped[1]) if dropped else 0))
     return None
 
@@ -52,7 +52,7 @@ def _memory(path: Path) -> float | None:
 def _cpu(path: Path) -> float | None:
     if (nanoseconds := _number(path / "cpuacct.usage")) is not None:
         return nanoseconds / 1e9
-    microseconds = re.search(r"^usage_usec (\d+)$", _read(path / "cpu.stat"), re.MULTILINE)
+    microseconds = re.search(r"^usage_usec (\d+)$", read(path / "cpu.stat"), re.MULTILINE)
     return int(microseconds[1]) / 1e6 if microseconds else None
 
 
@@ -68,12 +68,5 @@ def _first(found: Iterable[float | None]) -> float | None:
 
 
 def _number(path: Path) -> int | None:
-    text = _read(path).strip()
+    text = read(path).strip()
     return int(text) if text.isdecimal() else None
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        return ""

@@ -368,7 +368,7 @@ def test_without_cgroups_nothing_of_a_confined_build_outlives_it_either(
     plant: Callable[..., Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("gitpaas.linux.cgroups._place", lambda: None)
+    monkeypatch.setattr("gitpaas.linux.hierarchies._place", lambda: None)
     files = plant({**PROBE, "probe.sh": "setsid env -i sh -c 'sleep 2; touch late.txt' & echo started"})
 
     artifact, _ = sites(make, UID).build("background", files)

@@ -70,7 +70,7 @@ def test_limits_that_are_missing_are_told(there: Host, monkeypatch: pytest.Monke
 def test_without_cgroups_the_processes_of_its_session_are_added_up(
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gitpaas.linux.cgroups._place", lambda: None)
+    monkeypatch.setattr("gitpaas.linux.hierarchies._place", lambda: None)
     with host(config, own_uid()) as there:
         child = python(f"data = bytearray({20 * MEGABYTE})\nfor n in range(10**12): pass")
         instance = there.start(f"({child}) & ({child}) & wait")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gitpaas import launch, linux
-from gitpaas.linux import Sandbox, cgroups, processes, sandbox
+from gitpaas.linux import Sandbox, cgroups, hierarchies, processes, sandbox
 from gitpaas.linux.cgroups import Cgroup
 from gitpaas.linux.processes import Process
 from gitpaas.values import Limits, Mount
@@ -174,9 +174,9 @@ MOUNTINFO = """\
 def test_hierarchies_of_both_kinds_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     own = "4:memory:/system.slice/x.service\n8:pids:/docker/abc/inner\n0::/user.slice\n"
     texts = {"/proc/self/mountinfo": MOUNTINFO, "/proc/self/cgroup": own}
-    monkeypatch.setattr(cgroups, "_read", lambda path: texts[str(path)])
+    monkeypatch.setattr(hierarchies, "read", lambda path: texts[str(path)])
     top = Path("/sys/fs/cgroup")
-    assert list(cgroups._hierarchies()) == [
+    assert list(hierarchies._hierarchies()) == [
         ("v2", [(top / "unified", top / "unified/user.slice")]),
         ("v1", [(top / "memory", top / "memory/system.slice/x.service"), (top / "pids", top / "pids/inner")]),
     ]
@@ -199,13 +199,13 @@ def test_v2_controllers_are_turned_on_where_they_are_ours(tmp_path: Path) -> Non
     (tmp_path / "cgroup.controllers").write_text("cpu memory pids\n")
     control = tmp_path / "cgroup.subtree_control"
     control.write_text("cpu\n")
-    assert cgroups._hands_down(tmp_path, own=tmp_path / "below")
+    assert hierarchies._hands_down(tmp_path, own=tmp_path / "below")
     assert control.read_text() == "+memory +pids"
     control.write_text("memory pids\n")
-    assert cgroups._hands_down(tmp_path, own=tmp_path / "below")
+    assert hierarchies._hands_down(tmp_path, own=tmp_path / "below")
     assert control.read_text() == "+cpu", "welcome, not needed"
     (tmp_path / "cgroup.controllers").write_text("cpu\n")
-    assert not cgroups._hands_down(tmp_path, own=tmp_path)
+    assert not hierarchies._hands_down(tmp_path, own=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -224,10 +224,10 @@ def test_cpus_are_limited_where_the_machine_can(
 
 
 def test_a_group_has_an_inner_path_when_all_controllers_call_it_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cgroups, "_read", lambda path: MOUNTINFO)
+    monkeypatch.setattr(hierarchies, "read", lambda path: MOUNTINFO)
     memory, pids = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup/pids")
-    assert cgroups.inner_path(Cgroup("v1", (memory / "gitpaas.x", pids / "gitpaas.x"))) == "/gitpaas.x"
-    assert cgroups.inner_path(Cgroup("v1", (memory / "user/gitpaas.x", pids / "gitpaas.x"))) is None
+    assert hierarchies.inner_path(Cgroup("v1", (memory / "gitpaas.x", pids / "gitpaas.x"))) == "/gitpaas.x"
+    assert hierarchies.inner_path(Cgroup("v1", (memory / "user/gitpaas.x", pids / "gitpaas.x"))) is None
 
 
 @pytest.mark.needs("root")
@@ -260,8 +260,8 @@ COUNTING = """\
 
 def test_controllers_that_share_a_hierarchy_are_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = {"/proc/self/mountinfo": COUNTING, "/proc/self/cgroup": "4:memory:/\n8:pids:/\n9:cpu,cpuacct:/\n"}
-    monkeypatch.setattr(cgroups, "_read", lambda path: texts[str(path)])
-    ((version, places),) = cgroups._hierarchies()
+    monkeypatch.setattr(hierarchies, "read", lambda path: texts[str(path)])
+    ((version, places),) = hierarchies._hierarchies()
     assert (version, [point.name for point, _ in places]) == ("v1", ["memory", "pids", "cpu,cpuacct"])
 
 
