@@ -80,7 +80,7 @@ def purge(place: Place) -> None:
     down(place)
     if place.config.database.exists():
         containers.remove_all(place)
-    if sshconfig.remove(place.home / ".ssh" / "config"):
+    if sshconfig.remove(place.home / ".ssh" / "config", _known_hosts(place)):
         tell("removed", f"the Host paas block in {shown(place.home / '.ssh' / 'config')}")
     if sample.is_ours(place):
         remove(place.sample)
@@ -149,7 +149,7 @@ def start_server(place: Place) -> None:
 
 def write_ssh_config(place: Place, key: Path) -> None:
     config = place.config
-    known_hosts = config.home / "known_hosts"
+    known_hosts = _known_hosts(place)
     known_hosts.write_text(f"paas {call(['ssh-keygen', '-y', '-f', str(config.host_key)])}")
     block = sshconfig.block(
         host=reachable(config.bind),
@@ -166,6 +166,10 @@ def write_ssh_config(place: Place, key: Path) -> None:
             " --no-ssh-config, which keeps its own file."
         ) from None
     tell("wrote" if changed else "ready", f"Host paas in {shown(place.ssh_config)}")
+
+
+def _known_hosts(place: Place) -> Path:
+    return place.config.home / "known_hosts"
 
 
 def say_what_next(place: Place) -> None:

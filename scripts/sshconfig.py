@@ -52,11 +52,12 @@ def put(path: Path, text: str) -> bool:
     return True
 
 
-def remove(path: Path) -> bool:
-    """Take our block out again, and the file when nothing else is in it. Returns whether there was one."""
+def remove(path: Path, known_hosts: Path) -> bool:
+    """Take our block out again, and the file when nothing else is in it. Returns whether there was one. That of another
+    state directory, which has known hosts of its own, stays."""
     before = path.read_text() if path.exists() else ""
     after = _BLOCK.sub("", before)
-    if after == before:
+    if after == before or _quoted(known_hosts) not in before:
         return False
     if after or path.is_symlink():
         _write(path, after)

@@ -15,7 +15,10 @@ sshconfig = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(sshconfig)
 
 
-def block(port: int = 2222, known_hosts: str = "/h/.gitpaas/known_hosts") -> str:
+KNOWN = Path("/h/.gitpaas/known_hosts")
+
+
+def block(port: int = 2222, known_hosts: str | Path = KNOWN) -> str:
     key = Path("/h/.ssh/id_ed25519")
     return sshconfig.block(host="127.0.0.1", port=port, user="git", key=key, known_hosts=Path(known_hosts))
 
@@ -93,16 +96,23 @@ def test_remove_gives_back_the_file_as_it_was(path: Path) -> None:
     write(path, "Host other\n  Port 22\n")
     sshconfig.put(path, block())
 
-    assert sshconfig.remove(path)
+    assert sshconfig.remove(path, KNOWN)
     assert path.read_text() == "Host other\n  Port 22\n"
-    assert not sshconfig.remove(path)
+    assert not sshconfig.remove(path, KNOWN)
 
 
 def test_remove_takes_a_file_that_was_all_ours(path: Path) -> None:
     sshconfig.put(path, block())
 
-    assert sshconfig.remove(path)
+    assert sshconfig.remove(path, KNOWN)
     assert not path.exists()
+
+
+def test_block_of_another_state_directory_stays(path: Path) -> None:
+    sshconfig.put(path, block())
+
+    assert not sshconfig.remove(path, Path("/h/other/known_hosts"))
+    assert path.read_text() == block()
 
 
 def test_a_link_stays_a_link(path: Path, tmp_path: Path) -> None:
