@@ -8,6 +8,7 @@ from dataclasses import replace
 import flow as flows
 import pytest
 from flow import ALICE, MAIN, WEB, Flow, Images
+from peewee import SqliteDatabase
 
 from gitpaas import deploy, releases, shell
 from gitpaas.apps import options
@@ -201,6 +202,6 @@ def test_digest_takes_the_key_to_compute(flow: Flow) -> None:
     build, env = flow.last_build(), reuse.environment(flow.platform, flow.app, flow.last_build())
     assert reuse.inputs(flow.platform, flow.app, build, env) == here
 
-    elsewhere = replace(flow.platform, store=Store(None, Seal(flow.config.home / "another.key")))
+    elsewhere = replace(flow.platform, store=Store(SqliteDatabase(":memory:"), Seal(flow.config.home / "another.key")))
 
     assert reuse.inputs(elsewhere, flow.app, build, env) not in ("", here)
