@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 _WARNING = " !     "
-_SHOWN = 0.005  # seconds; a step that had nothing to do is not worth a word
+_WAIT = 0.5  # seconds; a shorter one for its turn nobody has noticed
+_SHOWN = 0.02  # seconds; a step that had nothing to do is not worth a word
 
 
 def _no_streams() -> AbstractContextManager[Streams]:
@@ -97,21 +98,26 @@ class Console:
 
 
 class Laps:
-    """How long each step took; as text "21.4s (build 18.9s, start 1.1s)"."""
+    """How long each step took, and the wait for the first; as text "21.4s (build 18.9s, start 1.1s)"."""
 
     def __init__(self) -> None:
         self._begin = time.monotonic()
+        self._waited: float | None = None
         self._laps: list[tuple[str, float]] = []
 
     @contextmanager
     def time(self, name: str) -> Iterator[None]:
         begin = time.monotonic()
+        if self._waited is None:
+            self._waited = begin - self._begin
         yield
         self._laps.append((name, time.monotonic() - begin))
 
     def __str__(self) -> str:
-        inner = ", ".join(f"{name} {seconds(value)}" for name, value in self._laps if value >= _SHOWN)
-        return f"{seconds(time.monotonic() - self._begin)} ({inner})"
+        waits = [("waited", self._waited)] if self._waited and self._waited >= _WAIT else []
+        inner = ", ".join(f"{name} {seconds(value)}" for name, value in waits + self._laps if value >= _SHOWN)
+        whole = seconds(time.monotonic() - self._begin)
+        return f"{whole} ({inner})" if inner else whole
 
 
 def warning(message: str, hint: str | None = None, end: str = "\n") -> str:

@@ -212,6 +212,12 @@ class TestHealthcheck:
         instance = there.start(there.server("up"), artifact=there.artifact(Healthcheck=check), listens=True)
         reached(there, instance, "its HEALTHCHECK takes longer than 1 s")
 
+    def test_one_that_says_nothing_is_told_without_a_colon(self, there: Docker) -> None:
+        instance = there.start(
+            there.server("up"), artifact=there.artifact(Healthcheck={"Test": ["CMD", "false"]}), listens=True
+        )
+        until(lambda: there.runtime.reach(instance).note == "its HEALTHCHECK exited with 1")
+
     @pytest.mark.parametrize("test", [["CMD-SHELL", r"printf '\033[2Jno'; exit 1"], ["CMD", "/no\033[2J"]])
     def test_what_it_says_does_not_move_the_readers_cursor(self, there: Docker, test: list[str]) -> None:
         instance = there.start(there.server("up"), artifact=there.artifact(Healthcheck={"Test": test}), listens=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
+from gitpaas import output
 from gitpaas.output import plain, seconds, signed, warning
 
 
@@ -13,6 +16,28 @@ from gitpaas.output import plain, seconds, signed, warning
 )
 def test_seconds(value: float, shown: str) -> None:
     assert seconds(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("waited", "built", "started", "told"),
+    [
+        (0.1, 18.9, 1.1, "20.1s (build 18.9s, start 1.1s)"),
+        (15.1, 0.7, 0.6, "16.4s (waited 15.1s, build 0.7s, start 0.6s)"),
+        (0.0, 0.3, 0.01, "0.3s (build 0.3s)"),
+        (0.0, 0.01, 0.01, "0.02s"),
+    ],
+)
+def test_what_took_how_long(
+    monkeypatch: pytest.MonkeyPatch, waited: float, built: float, started: float, told: str
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(output, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    laps = output.Laps()
+    now[0] += waited
+    for name, took in (("build", built), ("start", started)):
+        with laps.time(name):
+            now[0] += took
+    assert str(laps) == told
 
 
 def test_an_error_and_what_to_do_next_as_lines() -> None:

@@ -49,7 +49,7 @@ class Healthcheck:
             self._note = f"its HEALTHCHECK cannot be run: {error.message}"
         else:
             said = output[-_LAST_BYTES:].decode("utf-8", "replace")
-            self._note = " ".join((_outcome(code, self._timeout), *plain(said).split()))
+            self._note = _told(_outcome(code, self._timeout), " ".join(plain(said).split()))
             self._passed = code == 0
         self._next = time.monotonic() + _PAUSE
 
@@ -63,5 +63,9 @@ def command(test: Sequence[str]) -> list[str]:
 
 def _outcome(code: int | None, timeout: float) -> str:
     if code is None:
-        return f"its HEALTHCHECK takes longer than {timeout:g} s:"
-    return f"its HEALTHCHECK exited with {code}:"
+        return f"its HEALTHCHECK takes longer than {timeout:g} s"
+    return f"its HEALTHCHECK exited with {code}"
+
+
+def _told(outcome: str, said: str) -> str:
+    return f"{outcome}: {said}" if said else outcome
