@@ -38,6 +38,7 @@ class Collector:
         self._is_blind = False  # some of what runs cannot be seen: no file is taken for an orphan
         self._asked = float("-inf")
         self._logs = config.home / "logs"
+        self._due: list[str] = []  # the apps that are asked in the next round, when nobody rings
         self._rung = 0.0  # when all directories were asked last, by the bell and by our own clock
         self._asked_all = float("-inf")
         self._folders: dict[str, str] = {}
@@ -46,11 +47,11 @@ class Collector:
     def collect_once(self) -> int:
         """Take what is new in all raw files; the number of lines."""
         # Listed before the runtime is asked: a file that it then does not know has no writer any more.
-        has_news = self._has_rung()
-        apps = self._apps()
-        self._forget_gone(frozenset(apps))
-        due = apps if has_news else [app for app in apps if app not in self._quiet]
-        found = {app: files for app in due if (files := self._found_in(app))}
+        if self._has_rung():
+            self._due = self._apps()
+            self._forget_gone(frozenset(self._due))
+        found = {app: files for app in self._due if (files := self._found_in(app))}
+        self._due = [app for app in self._due if app not in self._quiet]
         self._ask_runtime(found)
         return sum(self._collect_safely(app, files) for app, files in found.items())
 
@@ -62,8 +63,8 @@ class Collector:
             return []
 
     def _has_rung(self) -> bool:
-        """Whether something may be in a directory in which nothing was: most apps of a large server run nothing. Every
-        second all the same, since not everybody has to ring."""
+        """Whether apps came or went, or something may be where nothing was: most apps of a large server run nothing.
+        Every second all the same, since not everybody has to ring."""
         rung, now = rawfiles.rung_at(self._logs), time.monotonic()
         # It may have been rung again within the same tick.
         if rung == self._rung and time.time() - rung > _SAME_TICK and now - self._asked_all < _QUIET_REST:
