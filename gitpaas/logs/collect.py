@@ -7,10 +7,12 @@ import os
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from gitpaas import rawfiles
 from gitpaas.config import Config
 from gitpaas.logs import app_log, holes, ledger
+from gitpaas.logs.floods import Floods
 from gitpaas.logs.ledger import Entry, Ledger
 from gitpaas.logs.lines import compose, raw_folder
 from gitpaas.logs.raw import Raw, found_in, read_lines
@@ -42,6 +44,8 @@ class Collector:
         self._rung = 0.0  # when all directories were asked last, by the bell and by our own clock
         self._asked_all = float("-inf")
         self._folders: dict[str, str] = {}
+        self._floods = Floods(config.log_size)
+        self._behind: set[Path] = set()  # the raw files that come faster than they are read, in this round
         self._quiet: dict[str, float] = {}  # when the directory of an app was last changed, with nothing in it
 
     def collect_once(self) -> int:
@@ -53,7 +57,11 @@ class Collector:
         found = {app: files for app in self._due if (files := self._found_in(app))}
         self._due = [app for app in self._due if app not in self._quiet]
         self._ask_runtime(found)
-        return sum(self._collect_safely(app, files) for app, files in found.items())
+        self._behind = set()
+        try:
+            return sum(self._collect_safely(app, files) for app, files in found.items())
+        finally:
+            self._floods.watch(self._behind)
 
     def _apps(self) -> list[str]:
         try:
@@ -133,11 +141,12 @@ class Collector:
         if not files:
             return 0
         before = book.copy()
-        lines = [line for raw in files for line in self._take(app, book, raw)]
+        taken = [self._take(app, book, raw) for raw in files]
+        lines = [line for _, new in taken for line in new]
         if lines:
             app_log.rotate(book.folder, self._config.log_size)
             book.commit(before, b"".join(lines))
-        for raw in files:
+        for raw, _ in taken:
             self._tidy(app, book, raw)
         return len(lines)
 
@@ -145,17 +154,21 @@ class Collector:
         entry = book.entries.get(raw.name)
         return entry is None or (entry.inode, entry.offset) != (raw.inode, raw.size) or self._is_orphan(app, raw)
 
-    def _take(self, app: str, book: Ledger, raw: Raw) -> list[bytes]:
-        """New lines of one raw file, as they go into the log; its entry moves on."""
+    def _take(self, app: str, book: Ledger, raw: Raw) -> tuple[Raw, list[bytes]]:
+        """New lines of one raw file, as they go into the log, and what it was then; its entry moves on."""
         entry = self._entry(app, book, raw)
         if raw.size == entry.offset:
-            return []
-        notice = _skip(raw, entry, self._config.log_size)
-        is_over = self._is_orphan(app, raw) or time.time() - raw.written_at >= _HALF_LINE
-        texts = read_lines(raw, entry, take_rest=is_over)
+            return raw, []
+        with self._floods.reading:
+            raw = raw.again()
+            is_over = self._is_orphan(app, raw) or time.time() - raw.written_at >= _HALF_LINE
+            notice = _skip(raw, entry, self._config.log_size)
+            texts = read_lines(raw, entry, take_rest=is_over)
+        if notice:
+            self._behind.add(raw.path)
         if raw.is_platform:
-            return [text + b"\n" for text in texts]
-        return [compose(raw.written_at, entry.source, entry.release, text) for text in [*notice, *texts]]
+            return raw, [text + b"\n" for text in texts]
+        return raw, [compose(raw.written_at, entry.source, entry.release, text) for text in [*notice, *texts]]
 
     def _entry(self, app: str, book: Ledger, raw: Raw) -> Entry:
         entry = book.entries.get(raw.name)
@@ -171,7 +184,7 @@ class Collector:
         if self._is_orphan(app, raw) and entry.offset >= raw.size:
             raw.path.unlink(missing_ok=True)
             del book.entries[raw.name]
-        elif entry.offset - _KEEP - entry.freed >= _GIVE_BACK:
+        elif entry.offset - _KEEP - entry.freed >= _GIVE_BACK and raw.path not in self._behind:
             with suppress(FileNotFoundError):
                 _give_back(raw, entry)
 

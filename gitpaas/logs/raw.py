@@ -32,6 +32,11 @@ class Raw(NamedTuple):
     def path(self) -> Path:
         return Path(self.folder, self.name)
 
+    def again(self) -> Raw:
+        """As it is now."""
+        status = os.stat(self.path)  # noqa: PTH116 (as often as there is output)
+        return self._replace(size=status.st_size, written_at=status.st_mtime)
+
     @property
     def source(self) -> str:
         """Whose it is by its name, which is the instance's id: one that has come and gone is seen by nobody."""
