@@ -17,6 +17,8 @@ _PAUSE = 0.1  # seconds between two looks
 _EAGER_PAUSE, _EAGER = 0.02, 2.0
 _QUIET = 5.0  # seconds of waiting, then people are told for what
 _PATIENCE = 5.0  # seconds one look may take
+_ELSEWHERE = "The app must listen on the port in PORT, whatever number that is."
+_INSIDE = "The app must listen on $PORT at every address (0.0.0.0 or ::), not only at 127.0.0.1."
 _ENOUGH = 256 * 1024  # of a body nobody reads; then we hang up
 
 
@@ -83,18 +85,21 @@ def answers(
 
 
 def _so_far(reach: Reach, check: HealthCheck, look: _Look) -> str:
-    if reach.note or reach.address is None:
+    if reach.address is None or not reach.ready:
         return look.seen
+    if reach.note and look.status is None:
+        return reach.note
     return f"{f'GET {check.path}: ' if check.path else ''}{look.seen} on {reach.address} (PORT)"
 
 
 def _gave_up(reach: Reach, check: HealthCheck, look: _Look) -> Unhealthy:
     address = reach.address
     if reach.note:
+        is_elsewhere = reach.ready and address is not None and look.status is None
         return Unhealthy(
             f"Nothing answered within {check.timeout:g} s: {reach.note}",
             step="start",
-            hint="The app must listen on $PORT at every address (0.0.0.0 or ::), not only at 127.0.0.1.",
+            hint=_ELSEWHERE if is_elsewhere else _INSIDE,
         )
     if look.status is not None:
         return Unhealthy(

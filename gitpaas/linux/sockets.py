@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
@@ -43,6 +43,12 @@ def listening_users(port: int) -> set[int]:
     return {socket.uid for socket in _sockets(port, _LISTEN)}
 
 
+def listening_by(pids: Iterable[int]) -> set[str]:
+    """The addresses at which these processes listen, as far as we may look into them."""
+    files = set().union(*map(open_files, pids))
+    return {s.local for s in _sockets(None, _LISTEN) if f"socket:[{s.inode}]" in files} if files else set()
+
+
 def listening(tables: str) -> set[str]:
     """The addresses ("0.0.0.0:8000", "[::1]:9000") in what /proc/net/tcp and tcp6 of any network namespace say."""
     words = (line.split() for line in tables.splitlines())
@@ -67,8 +73,9 @@ def executable(pid: int) -> str | None:
         return None
 
 
-def _sockets(port: int, state: str) -> Iterator[Socket]:
-    needle = f":{port:04X} "
+def _sockets(port: int | None, state: str) -> Iterator[Socket]:
+    """Of one port, or of all."""
+    needle = "" if port is None else f":{port:04X} "
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
             lines = Path(table).read_text().splitlines()[1:]

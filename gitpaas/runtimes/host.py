@@ -17,6 +17,7 @@ from gitpaas.linux import Process, processes
 from gitpaas.output import Terminal
 from gitpaas.runtimes import Attached, entered, foreground, keeper
 from gitpaas.runtimes.command import home, joining
+from gitpaas.runtimes.elsewhere import Elsewhere
 from gitpaas.runtimes.environment import environment
 from gitpaas.runtimes.making import Making, our_fault
 from gitpaas.runtimes.records import Record, Records
@@ -34,6 +35,7 @@ class HostRuntime:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._records = Records(config.run / "instances")
+        self._elsewhere = Elsewhere(self._records)
         self._making = Making(config, self._records)
         self._described: dict[str, tuple[Record, Instance]] = {}  # as it runs
         self._told: frozenset[str] = frozenset()  # what wait_for_exit has seen ended
@@ -115,7 +117,7 @@ class HostRuntime:
                     own.end(first[0] if first else None, kindly=attached.is_running)
 
     def reach(self, instance: Instance) -> Reach:
-        return Reach(instance.address)
+        return Reach(instance.address, note=self._elsewhere.note(instance) if instance.address else "")
 
     def output(self, instance: Instance, lines: int) -> tuple[str, ...]:
         return last_lines(instance.log, lines)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 from instances import MEGABYTE, UID, Host, host, output, own_uid, python, until
+from ports import free_port
 
 from gitpaas import linux
 from gitpaas.config import Config
@@ -44,6 +46,30 @@ def test_output_and_errors_are_in_the_log_in_their_order(there: Host) -> None:
 def test_a_log_that_its_writer_truncates_goes_on(there: Host) -> None:
     instance = there.start("echo one; echo two >/dev/stdout; echo three; sleep 60")
     assert output(instance, "three") == "two\nthree\n"
+
+
+def test_one_that_listens_elsewhere_is_seen_to_do_so(there: Host) -> None:
+    other = free_port()
+    listen = f"import socket, time; s = socket.create_server(('127.0.0.1', {other})); time.sleep(600)"
+    instance = there.start(there.python(listen), listens=True)
+    wanted = str(instance.address).rpartition(":")[2]
+    note = f"it listens on 127.0.0.1:{other}, not on PORT, which is {wanted}"
+    until(lambda: there.runtime.reach(instance).note == note)
+    assert there.runtime.reach(instance).address == instance.address
+
+
+def test_one_that_listens_on_its_port_has_nothing_noted(there: Host) -> None:
+    other = free_port()
+    listen = f"""
+import os, socket, time
+s = [socket.create_server(('127.0.0.1', port)) for port in ({other}, int(os.environ['PORT']))]
+print('both', flush=True)
+time.sleep(600)
+"""
+    instance = there.start(there.python(listen), listens=True)
+    output(instance, "both")
+    time.sleep(1.1)  # the first look comes after a second
+    assert there.runtime.reach(instance).note == ""
 
 
 def test_an_image_is_refused_in_words(there: Host) -> None:

@@ -99,6 +99,19 @@ def test_whoever_waits_long_is_told_once_for_what(monkeypatch: pytest.MonkeyPatc
     assert told == [f"GET /up: status 404 on {address} (PORT); it has 0.5 s"]
 
 
+def test_one_that_listens_elsewhere_is_told_where_and_what_to_do() -> None:
+    note = "it listens on 127.0.0.1:5000, not on PORT, which is 20017"
+    told: list[str] = []
+    with pytest.raises(Unhealthy) as failed, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(health, "_QUIET", 0.0)
+        reach = Reach(f"127.0.0.1:{free_port()}", note=note)
+        health.wait_until_healthy(lambda: reach, BRIEFLY, lambda: True, tell=told.append)
+
+    assert told == [f"{note}; it has 0.2 s"]
+    assert failed.value.message == f"Nothing answered within 0.2 s: {note}"
+    assert failed.value.hint == "The app must listen on the port in PORT, whatever number that is."
+
+
 def test_an_app_that_ends_first_is_told_at_once() -> None:
     began = time.monotonic()
     with pytest.raises(Unhealthy, match=r"ended .* before it answered"):
