@@ -103,7 +103,11 @@ def has_processes(tree: Path) -> bool:
 
 def nothing_found(tree: Path) -> BuildFailed:
     """What was looked for, and what is there instead."""
-    return slug.nothing_found(tree, _ADD)
+    return slug.nothing_found(tree, _ADD, _is_app)
+
+
+def _is_app(tree: Path) -> bool:
+    return trees.has_file(tree, "Dockerfile") or provider(tree) is not None or slug.is_app(tree)
 
 
 def _claims(signs: Sequence[str], names: Sequence[str]) -> bool:

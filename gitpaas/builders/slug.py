@@ -13,13 +13,14 @@ process that the leading kind finds, or else start.sh.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 from gitpaas import procfile
 from gitpaas import tree as trees
-from gitpaas.builders import node, plain, python, static
+from gitpaas.builders import meant, node, plain, python, static
 from gitpaas.builders.python_start import may_start
 from gitpaas.builders.workshop import Built, Workshop
 from gitpaas.config import Config
@@ -90,12 +91,20 @@ def stages(tree: Path) -> tuple[Kind, ...]:
     return next(((kind,) for kind in KINDS if kind.detect(tree)), ())
 
 
-def nothing_found(tree: Path, add: str = _ADD) -> BuildFailed:
+def is_app(tree: Path) -> bool:
+    """What is wrong with a part of a tree that nobody has asked for is no reason to fail."""
+    with suppress(BuildFailed):
+        return any(kind.detect(tree) for kind in KINDS)
+    return False
+
+
+def nothing_found(tree: Path, add: str = _ADD, is_app: Callable[[Path], bool] = is_app) -> BuildFailed:
     """What was looked for (`add` says it as what to do), and what is there instead."""
     names = sorted(entry.name for entry in tree.iterdir())
     there = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
     has = f"The repository has only: {there}" if names else "The repository is empty"
-    return BuildFailed(f"Nothing here says how to run this app. {has}", step="detect", hint=add)
+    hint = "\n".join([*meant.misnamed(names), *meant.further_down(tree, is_app), add])
+    return BuildFailed(f"Nothing here says how to run this app. {has}", step="detect", hint=hint)
 
 
 def _leader(tree: Path, kinds: tuple[Kind, ...]) -> Kind:

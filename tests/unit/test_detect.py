@@ -12,12 +12,14 @@ import samples
 
 from gitpaas import layers
 from gitpaas.blame import blame
-from gitpaas.builders import node, node_runtime, plain, python_deps, slug, static
+from gitpaas.builders import node, node_runtime, plain, python_deps, railpack_look, slug, static
 from gitpaas.builders.interpreter import satisfies, wanted
 from gitpaas.builders.python_start import start_command
 from gitpaas.config import Config
 from gitpaas.errors import BuildFailed
 from gitpaas.values import Secret
+
+PLACES = ("api", "site", "apps/web")
 
 Plant = Callable[[Mapping[str, str]], Path]
 
@@ -428,3 +430,23 @@ def test_a_program_too_large_to_look_into_is_started_as_a_program(plant: Plant) 
     tree = plant({"main.py": "a = [" + "1," * 200_000 + "]\napp = Flask(__name__)\n"})
 
     assert start_command(tree, lambda module: True) == "python main.py"
+
+
+def test_a_file_whose_name_is_almost_right_is_asked_about(plant: Plant) -> None:
+    hint = str(slug.nothing_found(plant({"procfile": "", "requirement.txt": "", "README": ""}), "Add one.").hint)
+
+    assert hint.splitlines() == [
+        "Is procfile meant to be Procfile: capitals count?",
+        "Is requirement.txt meant to be requirements.txt?",
+        "Add one.",
+    ]
+
+
+def test_apps_further_down_are_pointed_at(plant: Plant) -> None:
+    files = plant(
+        {"docs/a.md": "", "apps/web/package.json": "{", "site/index.html": "", ".x/app.py": "", "api/Dockerfile": ""}
+    )
+    told = [f"There is an app in {place}. To build that: ssh paas builds:set APP root={place}" for place in PLACES]
+
+    assert str(slug.nothing_found(files).hint).splitlines()[:-1] == told[1:]
+    assert str(railpack_look.nothing_found(files).hint).splitlines()[:-1] == told
