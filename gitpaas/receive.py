@@ -179,9 +179,17 @@ def _opening(platform: Platform, app: App, build: Build, move: Move) -> str:
         return f"{app.name}: v{build.restores} ({build.commit[:7]}) is built again for a rollback, {who}"
     if move.old == move.new:
         return f"{app.name}: {build.commit[:7]} again, {who}"
-    count = repository.count_commits(platform.config.repository(app.name), move.old, move.new)
     span = move.new[:7] if repository.is_zero(move.old) else f"{move.old[:7]}..{move.new[:7]}"
-    return f"{app.name}: {span} ({count} commit{'' if count == 1 else 's'}) {who}"
+    return f"{app.name}: {span} ({_distance(platform, app, move)}) {who}"
+
+
+def _distance(platform: Platform, app: App, move: Move) -> str:
+    """3 commits; of a push by force to what was there before: 2 commits back"""
+    path = platform.config.repository(app.name)
+    count, back = repository.count_commits(path, move.old, move.new), 0
+    if not count and not repository.is_zero(move.old):
+        back = repository.count_commits(path, move.new, move.old)
+    return f"{count or back} commit{'' if (count or back) == 1 else 's'}{' back' if back else ''}"
 
 
 def _crash_loops(platform: Platform, app: App) -> str:

@@ -31,6 +31,7 @@ def test_force_push_of_an_older_commit_takes_its_build(flow: Flow) -> None:
 
     assert flow.push(first.commit) == 0
 
+    assert f"{second.commit[:7]}..{first.commit[:7]} (1 commit back) by alice\n" in flow.lines.text
     assert "-----> Using the build of v1: same tree, builder and config vars" in flow.lines.text
     assert (flow.live.number, flow.live.artifact, flow.live.commit) == (3, first.artifact, first.commit)
     assert flow.live.artifact != second.artifact
