@@ -3,6 +3,7 @@ and end with an exit status that becomes git's answer (values.RECEIVE_REASONS)."
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,6 +40,9 @@ _NOT_YOURS = "The platform failed, not your app"
 _NEXT = "Push the same commit again. If that fails too, whoever runs this server asks: gitpaas doctor"
 _CODES = ((Superseded, 10), (Conflict, 11), (NotAllowed, 12))
 _FAILED = {"start": "Start failed: ", "release phase": "", "queue": ""}  # by step; anything else is the build's
+
+
+_APP = re.compile(r"(\b[a-z]+:[a-z]+) APP\b")  # in the hints of those who do not know whose tree it is
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,7 @@ def _tell_failure(build: Build, error: BaseException, out: Output) -> None:
     out.warn(f"{_what_failed(error)}{_headline(error).rstrip('.')}. {_still(app)}")
     if isinstance(error, GitpaasError):
         if hint := error.hint or (_NEXT if _is_ours(error) else None):
-            out.warn(hint)
+            out.warn(_APP.sub(rf"\1 {app.name}", hint))
         out.warn(f"Whole log: ssh paas builds:output {app.name} {build.id}")
 
 

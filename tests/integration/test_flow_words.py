@@ -77,6 +77,13 @@ def test_image_that_cannot_be_started_is_the_apps_fault(flow: Flow, monkeypatch:
     assert "platform" not in flow.lines.text
 
 
+def test_what_is_to_be_typed_names_the_app(flow: Flow, images: Images) -> None:
+    images.railpack.fails = BuildFailed("No file", step="build", hint="Type: ssh paas builds:set APP root=a, for APPS")
+
+    assert flow.push(flow.commit()) == 1
+    assert " !     Type: ssh paas builds:set hello root=a, for APPS\n" in flow.lines.text
+
+
 def test_error_that_nobody_expected(flow: Flow, images: Images) -> None:
     images.railpack.fails = ZeroDivisionError("division by zero")
     with pytest.raises(ZeroDivisionError):
