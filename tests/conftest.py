@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import engine
@@ -16,6 +17,8 @@ from gitpaas.config import Config, load
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell without job control begins what goes to the background deaf to Ctrl-C, and what we begin inherits that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput"):
         places.give_back()  # only the workers of pytest-xdist run tests, each in a place of its own
 
