@@ -14,7 +14,7 @@ import click
 
 from gitpaas import access
 from gitpaas.commands.call import Call
-from gitpaas.commands.near import of_an_app
+from gitpaas.commands.near import in_our_words, of_an_app
 from gitpaas.commands.parameters import ALL_APPS, AllOption, AppOption, WordsArgument, app_first, words_apart
 from gitpaas.errors import NotAllowed, UsageError
 from gitpaas.names import app_name
@@ -109,7 +109,7 @@ class Command(click.Command):
             args = app_first(self._words_apart(args))
         if "--all" in args and any(isinstance(param, AllOption) for param in self.params):
             args = [ALL_APPS, *(arg for arg in args if arg != "--all")]
-        return super().parse_args(ctx, args)
+        return super().parse_args(ctx, in_our_words(args, {name for param in self.params for name in param.opts}))
 
     def _words_apart(self, args: Sequence[str]) -> list[str]:
         """`hello ls -l` -> `hello -- ls -l`, where what follows the app is another program's business."""

@@ -25,6 +25,22 @@ _ELSEWHERE = {
     "ssh-keys:list": "keys",
 }  # fmt: skip
 
+# Options as Heroku, Dokku, docker and tail have them, and what they are here, where a command has it.
+_OPTIONS = {"--json": ("--format=json",), "--follow": ("--tail",), "-f": ("--tail",), "--num": ("--lines", "--limit")}
+
+
+def in_our_words(args: Sequence[str], known: Collection[str]) -> list[str]:
+    """The arguments of a command that has the options `known`, with other platforms' options in our words. What follows
+    `--` is left alone."""
+    end = args.index("--") if "--" in args else len(args)
+    return [*(_translated(arg, known) for arg in args[:end]), *args[end:]]
+
+
+def _translated(arg: str, known: Collection[str]) -> str:
+    name, equals, value = arg.partition("=")
+    ours = [option for option in _OPTIONS.get(name, ()) if option.partition("=")[0] in known]
+    return f"{ours[0]}{equals}{value}" if ours and name not in known else arg
+
 
 def suggestion(names: Collection[str], words: Sequence[str], program: str) -> str:
     """What to type instead of these words, the first of which is no command."""

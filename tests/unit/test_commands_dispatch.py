@@ -13,8 +13,9 @@ from gitpaas.commands import every, near
 from gitpaas.commands.base import Command, command
 from gitpaas.commands.call import Call
 from gitpaas.config import Config
+from gitpaas.logs import Collector, platform_line
 from gitpaas.output import Console
-from gitpaas.values import Actor
+from gitpaas.values import Actor, Survey
 
 SECRET_FREE = {
     "apps", "apps:info", "config", "ps", "logs", "builds", "builds:info", "builds:output", "releases", "releases:info",
@@ -130,6 +131,35 @@ def test_a_verb_like_none_of_its_noun_shows_which_there_are(operator: Caller) ->
     assert operator("apps:qqq", "x").err == (
         " !     There is no command 'apps:qqq'.\n !     apps has: apps:create, apps:info, apps:destroy\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (("apps", "--json"), ("apps", "--format", "json")),
+        (("logs", "hello", "--json", "--num", "1"), ("logs", "hello", "--format", "json", "-n", "1")),
+        (("logs", "hello", "--num=1"), ("logs", "hello", "--lines=1")),
+        (("builds", "hello", "--num", "3"), ("builds", "hello", "-n", "3")),
+    ],
+)
+def test_other_platforms_options_are_understood(
+    operator: Caller, typed: tuple[str, ...], meant: tuple[str, ...]
+) -> None:
+    operator("apps:create", "hello")
+    for text in ("one", "two"):
+        platform_line(operator.platform.config, "hello", text)
+    Collector(operator.platform.config, lambda: Survey(())).collect_once()
+
+    assert operator(*typed) == operator(*meant)
+    assert operator(*typed).code == 0
+
+
+def test_follow_is_tail_where_there_is_one() -> None:
+    assert near.in_our_words(["hello", "-f"], {"-t", "--tail"}) == ["hello", "--tail"]
+    assert near.in_our_words(["hello", "--follow"], {"-t", "--tail"}) == ["hello", "--tail"]
+    assert near.in_our_words(["hello", "-f", "x"], {"-f", "--tail"}) == ["hello", "-f", "x"]
+    assert near.in_our_words(["hello", "--", "-f", "--json"], {"--tail", "--format"}) == ["hello", "--", "-f", "--json"]
+    assert near.in_our_words(["hello", "--json"], {"--tail"}) == ["hello", "--json"]
 
 
 @pytest.mark.parametrize("name", sorted(set(near._ELSEWHERE.values())))
