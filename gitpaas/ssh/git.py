@@ -23,6 +23,8 @@ def serve(channel: Channel, argv: Sequence[str], actor: Actor, services: Service
     service, app = parse(argv)
     pushes = service == "receive-pack"
     try:
+        if pushes and actor.role == "read" and not services.apps.exists(app):  # nobody could give a role for that one
+            access.require(actor, "deploy", None, "A push that makes an app")
         access.require(actor, "deploy" if pushes else "read", app, "A push" if pushes else "A fetch")
     except NotAllowed as error:
         services.journal.refused("push" if pushes else "fetch", app, actor, error)

@@ -391,6 +391,16 @@ def test_a_key_that_may_only_read_fetches_but_does_not_push(door, work):
     assert door.ref("refs/heads/main") == work.head("HEAD~1")
 
 
+def test_a_key_that_may_only_read_is_told_what_making_an_app_needs(door, work):
+    door.add_key("reader", "read")
+    work.key = "reader"
+
+    done = work.push("main").failed()
+
+    assert "A push that makes an app needs the role deploy for all apps; you have read." in done.err
+    assert "access:add --all reader --role deploy" in done.err
+
+
 def test_a_push_that_may_not_make_an_app_is_told_so(door, work):
     door.apps.may_create = False
 
