@@ -95,6 +95,14 @@ class StateDirectory:
     def logs(self, app: str) -> Path:
         return self.home / "logs" / app
 
+    def raw_logs(self, app: str) -> Path:
+        """Where output is appended before it is collected."""
+        return self.logs(app) / "raw"
+
+    def raw_log(self, app: str, name: str) -> Path:
+        """`name`: of an instance, or of who else writes there."""
+        return self.raw_logs(app) / f"{name}.log"
+
     def build_log(self, app: str, build: int) -> Path:
         return self.logs(app) / "builds" / f"{build}.log"
 

@@ -14,7 +14,7 @@ from gitpaas.config import Config
 from gitpaas.logs import app_log, holes, ledger
 from gitpaas.logs.floods import Floods
 from gitpaas.logs.ledger import Entry, Ledger
-from gitpaas.logs.lines import compose, raw_folder
+from gitpaas.logs.lines import compose
 from gitpaas.logs.raw import Raw, found_in, read_lines
 from gitpaas.values import Instance, Survey
 
@@ -88,7 +88,7 @@ class Collector:
     def _folder(self, app: str) -> str:
         """Where an app's raw files are; remembered, since joining paths is most of the work of an idle round."""
         if app not in self._folders:
-            self._folders[app] = str(raw_folder(self._config, app))
+            self._folders[app] = str(self._config.raw_logs(app))
         return self._folders[app]
 
     def _found_in(self, app: str) -> list[Raw]:

@@ -7,7 +7,6 @@ import shutil
 import time
 from datetime import UTC, datetime
 from functools import lru_cache
-from pathlib import Path
 from typing import NamedTuple
 
 from gitpaas import rawfiles
@@ -53,10 +52,6 @@ def matches(line: bytes, process: str | None) -> bool:
     return bool(source) and (source[0] == wanted or source[0].startswith(wanted + b"."))
 
 
-def raw_folder(config: Config, app: str) -> Path:
-    return config.logs(app) / "raw"
-
-
 def remove(config: Config, app: str) -> None:
     """Delete all logs of an app. Moved away first: the collector would write into a directory that is being emptied."""
     folder = config.logs(app)
@@ -71,7 +66,7 @@ def remove(config: Config, app: str) -> None:
 def platform_line(config: Config, app: str, text: str) -> None:
     """Say something about an app in its own log. The collector puts it there, as it does with instances' output."""
     lines = b"".join(compose(time.time(), PLATFORM, None, line.encode()) for line in text.splitlines())
-    fd = rawfiles.open_to_append(raw_folder(config, app) / f"{PLATFORM}.log")
+    fd = rawfiles.open_to_append(config.raw_log(app, PLATFORM))
     try:
         os.write(fd, lines)
     finally:

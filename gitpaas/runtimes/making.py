@@ -118,7 +118,7 @@ class Making:
         end_all(self._records.process(record), record.cgroup, f"{MARK}={record.id}", grace, tmp, number)
 
     def log(self, record: Record) -> Path:
-        return self._config.logs(record.app) / "raw" / f"{record.id}.log"
+        return self._config.raw_log(record.app, record.id)
 
     def _scratch(self, record: Record) -> Path:
         return self._config.run / "scratch" / record.id

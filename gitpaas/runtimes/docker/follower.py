@@ -20,7 +20,7 @@ from gitpaas.runtimes.docker import copies, names
 from gitpaas.runtimes.docker.copies import Copy
 from gitpaas.runtimes.docker.exits import open_events
 from gitpaas.runtimes.docker.orphans import Orphans
-from gitpaas.runtimes.docker.view import ENDED, Entry, View, log_path
+from gitpaas.runtimes.docker.view import ENDED, Entry, View
 
 _log = logging.getLogger(__name__)
 
@@ -137,7 +137,7 @@ class Follower:
 
     def _begin(self, entry: Entry, mark: Path) -> Copy:
         marks = entry["Labels"]
-        raw = log_path(self._config, marks["gitpaas.app"], marks["gitpaas.id"])
+        raw = self._config.raw_log(marks["gitpaas.app"], marks["gitpaas.id"])
         try:
             return Copy(self._engine, marks["gitpaas.id"], raw, mark, follow=True)
         except EngineFailed as error:

@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from gitpaas import locks
@@ -88,7 +87,7 @@ class View:
             restarts=int(marks["gitpaas.restarts"]),
             runtime="docker",
             oom=end is not None and end.oom,
-            log=None if names.is_attached(marks) else log_path(self._config, marks["gitpaas.app"], key),
+            log=None if names.is_attached(marks) else self._config.raw_log(marks["gitpaas.app"], key),
             one_off=names.one_off(marks),
             last_exit=names.last_exit(marks),
         )
@@ -110,10 +109,6 @@ def inspect(engine: Engine, container: str, doing: str) -> dict[str, Any] | None
         if error.status == 404:
             return None
         raise
-
-
-def log_path(config: Config, app: str, key: str) -> Path:
-    return config.logs(app) / "raw" / f"{key}.log"
 
 
 def _moment(state: Mapping[str, Any]) -> float | None:
