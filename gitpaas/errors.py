@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class GitpaasError(Exception):
     """Something went wrong and the user can read what: `message` says what happened, `hint` what to do next."""
@@ -110,3 +113,9 @@ class EngineFailed(RuntimeFailed):
 
 class ToolFailed(GitpaasError):
     """A program of the toolchain cannot be had, or does not do its work: the platform's problem, not the app's."""
+
+
+def nearest(name: str, known: Iterable[str], otherwise: str) -> str:
+    """The hint for a name that is not there: the one that is spelt almost like it, or else this."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"Did you mean {near[0]}?" if near else otherwise

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-
-from gitpaas.errors import NotAllowed
+from gitpaas.errors import NotAllowed, nearest
 from gitpaas.names import is_app_name
 from gitpaas.values import ROLES, Actor, Role
 
@@ -41,7 +39,6 @@ def is_less(now: Actor, before: Actor, apps: frozenset[str]) -> bool:
 def _unseen(actor: Actor, needed: Role, app: str) -> NotAllowed:
     # What was typed in an app's place may be somebody's secret, and what is said here is kept as an event.
     named = f"app {app!r}" if is_app_name(app) else "app of that name"
-    near = difflib.get_close_matches(app, actor.grants, n=1)
-    hint = f"Did you mean {near[0]}?" if near else "List those that it may: ssh paas apps"
+    hint = nearest(app, actor.grants, "List those that it may: ssh paas apps")
     give = f"An admin of it can give access: access:add APP {actor.name} --role {needed}"
     return NotAllowed(f"There is no {named} that your key may see.", f"{hint}\n{give}")

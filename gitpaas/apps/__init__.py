@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from gitpaas import access, linux, locks, logs, shell, tree
 from gitpaas.config import Config
-from gitpaas.errors import Conflict, NotAllowed, NotFound
+from gitpaas.errors import Conflict, NotAllowed, NotFound, nearest
 from gitpaas.git import repository
 from gitpaas.names import app_name
 from gitpaas.platform import Platform
@@ -26,10 +25,8 @@ def find(platform: Platform, name: str) -> App:
     """The app of that name, or NotFound with the nearest names."""
     app = App.get_or_none(App.name == name)
     if app is None:
-        near = difflib.get_close_matches(name, [row.name for row in App.select(App.name)], n=1)
-        raise NotFound(
-            f"There is no app {name[:80]!r}.", f"Did you mean {near[0]}?" if near else "List them: ssh paas apps"
-        )
+        hint = nearest(name, (row.name for row in App.select(App.name)), "List them: ssh paas apps")
+        raise NotFound(f"There is no app {name[:80]!r}.", hint)
     return app
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Collection, Mapping, Sequence
 
@@ -13,7 +12,7 @@ from gitpaas.commands import config_input
 from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
 from gitpaas.commands.parameters import app_argument, format_option
-from gitpaas.errors import NotFound, UsageError
+from gitpaas.errors import NotFound, UsageError, nearest
 from gitpaas.store import App
 
 _no_restart = click.option("--no-restart", is_flag=True, help="Keep it for the next release; what runs stays as it is.")
@@ -130,8 +129,7 @@ def rekey_(call: Call) -> None:
 
 
 def _unknown(call: Call, app: str, name: str, known: Collection[str]) -> NotFound:
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"Did you mean {near[0]}?" if near else f"List them: {call.program} config {app}"
+    hint = nearest(name, known, f"List them: {call.program} config {app}")
     return NotFound(f"{app} has no config var {name[:80]!r}.", hint)
 
 

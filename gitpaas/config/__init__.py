@@ -6,7 +6,6 @@ README's table is compared with these by a test.
 
 from __future__ import annotations
 
-import difflib
 import os
 import tomllib
 from collections.abc import Callable, Mapping
@@ -17,7 +16,7 @@ from typing import Any, NamedTuple
 
 from gitpaas.config import kinds
 from gitpaas.config.state import StateDirectory
-from gitpaas.errors import BadConfig
+from gitpaas.errors import BadConfig, nearest
 
 
 class Setting(NamedTuple):
@@ -162,8 +161,7 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
         chosen[name] = (_text(value), f"{name} in {home / 'gitpaas.toml'}")
     known = {f.name: f for f in fields(Config) if "doc" in f.metadata}
     if unknown := sorted(chosen.keys() - known.keys()):
-        near = difflib.get_close_matches(unknown[0], known, n=1)
-        hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(known)}."
+        hint = nearest(unknown[0], known, f"There are: {', '.join(known)}.")
         raise BadConfig(f"{home / 'gitpaas.toml'} has an unknown setting: {', '.join(unknown)}", hint)
     for name in known:
         if (variable := f"GITPAAS_{name.upper()}") in environ:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import time
 from dataclasses import dataclass
 
 from gitpaas import crontab, locks, oneoffs, releases
 from gitpaas.apps import schedules
 from gitpaas.crontab import Due
-from gitpaas.errors import Conflict, NotFound
+from gitpaas.errors import Conflict, NotFound, nearest
 from gitpaas.platform import Platform
 from gitpaas.store import App, OneOff, Schedule
 from gitpaas.values import Actor, CronEntry
@@ -74,8 +73,7 @@ def find(app: App, name: str) -> CronEntry:
     named = {entry.name: entry for entry in entries(app)}
     if name in named:
         return named[name]
-    near = difflib.get_close_matches(name, named, n=1)
-    there = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(named)}."
+    there = nearest(name, named, f"There are: {', '.join(named)}.")
     hint = there if named else "Entries are in app.json, under cron; they come with a push."
     raise NotFound(f"{app.name} has no cron entry {name[:80]!r}.", hint)
 
