@@ -107,18 +107,6 @@ def yard(home: Path) -> Iterator[Yard]:
         engine.clear(config.identity)
 
 
-def processes(word: str) -> list[int]:
-    """Those that have `word` among their arguments."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if word.encode() in path.read_bytes().split(b"\0"):
-                found.append(int(path.parent.name))
-        except OSError:
-            continue
-    return found
-
-
 def eventually(check: object, seconds: float = 60) -> None:
     """Until `check()` holds, or the test fails."""
     assert callable(check)

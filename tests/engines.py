@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import cast
 
 import engine
+import processes
 from instances import until
 
 from gitpaas.engine import answers
@@ -149,7 +150,7 @@ class OwnEngine:
     def remove(self) -> None:
         """What a killed one has left as well."""
         self.stop()
-        for pid in _holders(self._folder):
+        for pid in processes.mentioning(f"{self._folder}/"):  # containerd, its shims
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         deadline = time.monotonic() + 60
@@ -177,16 +178,6 @@ def _collect_sockets() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
-
-
-def _holders(folder: Path) -> list[int]:
-    """Processes with this directory among their arguments: containerd, its shims."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with suppress(OSError):
-            if os.fsencode(folder) + b"/" in path.read_bytes():
-                found.append(int(path.parent.name))
-    return found
 
 
 def _mounts(folder: Path) -> list[str]:

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import processes
 import users
 
 from gitpaas import linux
@@ -192,24 +193,14 @@ class Sleeper:
 
     @property
     def is_alive(self) -> bool:
-        return bool(self._pids())
+        return bool(processes.with_arguments("sleep", self._seconds))
 
     def end(self) -> None:
         """Once it has begun."""
-        until(self._pids)
-        for pid in self._pids():
+        until(lambda: self.is_alive)
+        for pid in processes.with_arguments("sleep", self._seconds):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
-
-    def _pids(self) -> list[int]:
-        files = Path("/proc").glob("[0-9]*/cmdline")
-        return [int(path.parent.name) for path in files if _is_alive(path, self._seconds)]
-
-
-def _is_alive(cmdline: Path, argument: str) -> bool:
-    with suppress(OSError):
-        return cmdline.read_bytes() == f"sleep\0{argument}\0".encode()
-    return False
 
 
 def is_alive(pid: int) -> bool:

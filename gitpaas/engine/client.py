@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gitpaas.config import Config
+from gitpaas.descriptors import close_with
 from gitpaas.errors import EngineFailed
 from gitpaas.output import plain
 
@@ -32,7 +32,7 @@ class Engine:
         from docker import APIClient
 
         api = APIClient(base_url=self.address, version="auto", timeout=self._timeout, max_pool_size=_CONNECTIONS)
-        weakref.finalize(self, api.close)
+        close_with(self, api.close)
         return api
 
     @property

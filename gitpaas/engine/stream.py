@@ -10,11 +10,11 @@ import json
 import select
 import socket
 import struct
-import weakref
 from collections.abc import Mapping
 from contextlib import suppress
 from urllib.parse import urlencode
 
+from gitpaas.descriptors import close_with
 from gitpaas.engine.client import silence
 from gitpaas.engine.ping import connect
 from gitpaas.errors import EngineFailed
@@ -43,7 +43,7 @@ class Stream:
             self._socket = connect(address)
         except (OSError, ValueError) as error:
             raise silence(doing, address) from error
-        weakref.finalize(self, self._socket.close)
+        close_with(self, self._socket.close)
         try:
             self._socket.settimeout(_PATIENCE)
             self._socket.sendall(_request(method, path, query or {}, body))

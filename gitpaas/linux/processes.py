@@ -11,6 +11,8 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from gitpaas.descriptors import Waker
+
 _PROC = Path("/proc")
 _STAT = 4096  # bytes that are more than any stat has
 _KILLS = 100
@@ -131,12 +133,12 @@ def send(process: Process, number: signal.Signals) -> None:
             os.close(fd)
 
 
-def wait_any(processes: Sequence[Process], timeout: float, wake: int | None = None) -> list[Process]:
-    """Block until one of them ends, `wake` (a file descriptor) can be read, or time is up. Those that ended."""
+def wait_any(processes: Sequence[Process], timeout: float, waker: Waker | None = None) -> list[Process]:
+    """Block until one of them ends, `waker` wakes it, or time is up. Those that ended."""
     with ExitStack() as stack:
         poll = select.poll()
-        if wake is not None:
-            poll.register(wake, select.POLLIN)
+        if waker is not None:
+            poll.register(waker, select.POLLIN)
         watched = [_watch(poll, process, stack) for process in processes]
         deadline = time.monotonic() + timeout
         # Looked at after the fds were had: whatever ends later than this look wakes the poll.
@@ -145,7 +147,7 @@ def wait_any(processes: Sequence[Process], timeout: float, wake: int | None = No
             if left <= 0:
                 break
             events = poll.poll(1000 * (left if all(watched) else min(left, _POLL)))
-            if any(fd == wake for fd, _ in events) or (all(watched) and not events):
+            if (waker is not None and waker.was_woken()) or (all(watched) and not events):
                 break
     return ended
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import time
-import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from gitpaas.descriptors import close_with
 
 _log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ class BuildLog:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._path = path
         self._fd: int | None = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._closing = weakref.finalize(self, os.close, self._fd)  # the server writes one line into some, and goes on
+        self._closing = close_with(self, os.close, self._fd)  # the server writes one line into some, and goes on
 
     def write(self, data: bytes) -> None:
         view = memoryview(data)

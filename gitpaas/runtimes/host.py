@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import time
-import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 
 from gitpaas import linux, shell
 from gitpaas.config import Config
+from gitpaas.descriptors import Waker
 from gitpaas.errors import CommandFailed, RuntimeFailed
 from gitpaas.linux import Process, processes
 from gitpaas.output import Terminal
@@ -39,10 +39,7 @@ class HostRuntime:
         self._making = Making(config, self._records)
         self._described: dict[str, tuple[Record, Instance]] = {}  # as it runs
         self._told: frozenset[str] = frozenset()  # what wait_for_exit has seen ended
-        self._woken, self._wake = os.pipe()
-        for fd in (self._woken, self._wake):
-            os.set_blocking(fd, False)
-            weakref.finalize(self, os.close, fd)
+        self._waker = Waker()
 
     def start(self, spec: InstanceSpec) -> Instance:
         with self._making.recorded(spec) as (record, lock):
@@ -151,16 +148,13 @@ class HostRuntime:
         news, self._told = ended - self._told, ended
         if news:
             return True
-        gone = processes.wait_any(list(alive), timeout, self._woken)
+        gone = processes.wait_any(list(alive), timeout, self._waker)
         self._told |= {alive[process] for process in gone}
-        with suppress(BlockingIOError):
-            os.read(self._woken, 4096)
         return bool(gone)
 
     def wake(self) -> None:
         """End a wait_for_exit early, from any thread; the next one when there is none just now."""
-        with suppress(BlockingIOError):
-            os.write(self._wake, b".")
+        self._waker.wake()
 
     def missing(self) -> list[str]:
         found = []

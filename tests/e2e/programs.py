@@ -98,19 +98,3 @@ def wait_until(is_so: Callable[[], bool], what: str, seconds: float = 60) -> Non
     while not is_so():
         assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
         time.sleep(0.05)
-
-
-def processes() -> list[Path]:
-    """The /proc directory of every process but this one."""
-    return [entry for entry in Path("/proc").iterdir() if entry.name.isdigit() and int(entry.name) != os.getpid()]
-
-
-def command_line(process: Path) -> bytes:
-    return read(process / "cmdline")
-
-
-def read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:  # it has ended
-        return b""

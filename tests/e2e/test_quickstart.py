@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import engine
+import processes
 import pytest
 from ports import free_port
 from users import PLACE
 
-from .programs import Result, command_line, processes, run
+from .programs import Result, run
 
 pytestmark = [pytest.mark.needs("git", "ssh", "ssh-keygen"), pytest.mark.timeout(300)]
 
@@ -256,5 +257,4 @@ def _is_purged(newcomer: Newcomer) -> None:
 
 def _processes_of(newcomer: Newcomer) -> list[bytes]:
     """Command lines of what still runs from the clone or its state."""
-    lines = [command_line(process) for process in processes()]
-    return [line for line in lines if str(newcomer.clone).encode() in line or str(newcomer.home).encode() in line]
+    return [*processes.mentioning(newcomer.clone).values(), *processes.mentioning(newcomer.home).values()]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 
 import engine
+import processes
 import pytest
 
 from .conftest import RunWorld
-from .programs import command_line, processes, wait_until
+from .programs import wait_until
 from .test_zero_downtime import load_on
 from .world import DOCKERFILE
 
@@ -60,13 +61,13 @@ def test_cancelled_build_of_an_image_ends_at_once(run_world: RunWorld) -> None:
     world, nap = run_world(RUNTIME="docker", **engine.settings()), str(time.time_ns() // 10**6)
     app = world.new_app({**world.site(), "Dockerfile": f"{DOCKERFILE}RUN sleep {nap}\n"})
     pushing = app.begin_push()
-    wait_until(lambda: _run(nap), "the step to run", seconds=120)
+    wait_until(lambda: bool(processes.mentioning(nap)), "the step to run", seconds=120)
 
     assert app.ssh("builds:cancel").output == "Build 1 has ended: Cancelled by tester\n"
 
     assert "Cancelled by tester. Nothing is live yet." in pushing.end().output
     assert world.pids("buildctl") == []
-    wait_until(lambda: not _run(nap), "the build's own process to be gone")
+    wait_until(lambda: not processes.mentioning(nap), "the build's own process to be gone")
 
 
 def test_directory_of_the_repository_is_the_app(any_world: RunWorld) -> None:
@@ -80,8 +81,3 @@ def test_directory_of_the_repository_is_the_app(any_world: RunWorld) -> None:
 
     assert app.get().body == "version 1"
     assert app.world.ssh_json("builds:info", app.name)["state"] == "live"
-
-
-def _run(word: str) -> list[bytes]:
-    """Command lines with this word in them."""
-    return [line for line in map(command_line, processes()) if word.encode() in line]

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import engine
 import pytest
+from processes import with_arguments
 
 from .conftest import RUNTIMES, _running_world, _short_directory
-from .programs import command_line, processes, run, wait_until
+from .programs import run, wait_until
 from .screens import screen
 from .world import GITPAAS, AppRepo, World
 
@@ -76,7 +77,7 @@ class Place:
 
     def leaves_nothing(self, mark: str) -> None:
         """No process with this in its arguments, no one-off command, no trace of one."""
-        wait_until(lambda: not alive(mark), f"{mark} to end")
+        wait_until(lambda: not with_arguments(mark), f"{mark} to end")
         wait_until(lambda: not self.one_offs(), "ps to be empty")
         wait_until(lambda: len(self.traces()) <= 1, "traces to go")
 
@@ -85,10 +86,6 @@ class Place:
         if self.world.runtime == "docker":
             return [one["Names"][0] for one in engine.labelled("containers", self.world.identity)]
         return [path.name for path in (self.world.home / "run" / "scratch").iterdir()]
-
-
-def alive(mark: str) -> list[int]:
-    return [int(process.name) for process in processes() if mark.encode() in command_line(process).split(b"\0")]
 
 
 def mark() -> str:
@@ -182,9 +179,9 @@ def test_shell_at_a_terminal_has_job_control_and_ctrl_c_is_the_programs(place: P
         assert "no job control" not in client.wait_for("ready-42")
         client.wait_for("/dev/")
         client.type(f"sleep {argument}\n")
-        wait_until(lambda: bool(alive(argument)), "the sleep")
+        wait_until(lambda: bool(with_arguments(argument)), "the sleep")
         client.type("\x03")
-        wait_until(lambda: not alive(argument), "the sleep to end")
+        wait_until(lambda: not with_arguments(argument), "the sleep to end")
         client.type("echo still-$((40+2)); exit 3\n")
         client.wait_for("still-42")
         assert client.end() == 3
@@ -198,12 +195,12 @@ def test_connection_that_is_cut_ends_the_command(place: Place, terminal: bool) -
     if terminal:
         with screen(place.ssh_argv(*words), place.world.env, 80, 24) as client:
             client.wait_for("up")
-            wait_until(lambda: bool(alive(argument)), "the child")
+            wait_until(lambda: bool(with_arguments(argument)), "the child")
             client.kill()
     else:
         piped = place.world.begin_ssh(*words)
         piped.wait_for("up")
-        wait_until(lambda: bool(alive(argument)), "the child")
+        wait_until(lambda: bool(with_arguments(argument)), "the child")
         assert [one["name"] for one in place.one_offs()]
         piped.kill()
     place.leaves_nothing(argument)
@@ -265,7 +262,7 @@ def test_detached_command_goes_on_and_its_log_is_kept(place: Place) -> None:
     wait_until(lambda: "begun" in place.world.ssh("logs", place.app.name, "-p", name).output, "its output")
     assert [one["name"] for one in place.one_offs()] == [name]
     assert place.running() == {"web": 1}
-    for pid in alive(argument):
+    for pid in with_arguments(argument):
         os.kill(pid, signal.SIGKILL)
     place.leaves_nothing(argument)
     assert "begun" in place.world.ssh("logs", place.app.name, "-p", name).output
@@ -277,13 +274,13 @@ def test_nothing_stays_when_the_server_is_killed(place: Place) -> None:
     piped = place.world.begin_ssh("run", place.app.name, "python3", "stay.py", attached)
     piped.wait_for("up")
     name = place.world.ssh("run:detached", place.app.name, "sleep", detached).output.split()[0]
-    wait_until(lambda: bool(alive(attached) and alive(detached)), "both")
+    wait_until(lambda: bool(with_arguments(attached) and with_arguments(detached)), "both")
     place.world.kill()
-    assert alive(detached)
+    assert with_arguments(detached)
     place.world.start()
-    wait_until(lambda: not alive(attached), "the attached one to end")
+    wait_until(lambda: not with_arguments(attached), "the attached one to end")
     assert [one["name"] for one in place.one_offs() if one["name"] == name]
-    assert alive(detached)
+    assert with_arguments(detached)
     assert place.world.ssh("run:stop", place.app.name, name).code == 0
     place.leaves_nothing(detached)
 
@@ -292,9 +289,9 @@ def test_server_that_ends_takes_attached_commands_along(place: Place) -> None:
     argument = mark()
     piped = place.world.begin_ssh("run", place.app.name, "python3", "stay.py", argument)
     piped.wait_for("up")
-    wait_until(lambda: bool(alive(argument)), "the child")
+    wait_until(lambda: bool(with_arguments(argument)), "the child")
     place.world.stop()
-    assert not alive(argument)
+    assert not with_arguments(argument)
     place.world.start()
     place.leaves_nothing(argument)
 
@@ -314,7 +311,7 @@ def test_run_on_the_machine_itself_is_exact_and_ends_with_it(place: Place) -> No
     for number in (signal.SIGKILL, signal.SIGTERM):
         own = place.world.begin([str(GITPAAS), "run", place.app.name, "python3", "stay.py", argument])
         own.wait_for("up")
-        wait_until(lambda: bool(alive(argument)), "the child")
+        wait_until(lambda: bool(with_arguments(argument)), "the child")
         os.kill(own.process.pid, number)
         own.process.wait(60)
         place.leaves_nothing(argument)
@@ -334,7 +331,7 @@ def test_shell_in_an_instance_that_runs_and_goes_on_when_it_is_cut(place: Place)
         client.type('until [ "$(stty size)" = "40 120" ]; do sleep 0.1; done; echo resized-$((40+2))\n')
         client.wait_for("resized-42")
         client.type(f"setsid sleep {argument} & sleep {argument}\n")
-        wait_until(lambda: len(alive(argument)) == 2, "both of them")
+        wait_until(lambda: len(with_arguments(argument)) == 2, "both of them")
         client.kill()
     place.leaves_nothing(argument)
     assert place.app.get().status == 200

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import engine
+import processes
 import users
 from ports import free_port
 
-from .programs import Background, Result, command_line, processes, read, run, wait_until
+from .programs import Background, Result, run, wait_until
 
 GITPAAS = Path(sys.executable).parent / "gitpaas"
 SITE = Path(__file__).parent / "site"  # an app for these tests: plain Python behind a Procfile
@@ -110,8 +111,9 @@ class World:
     def pids(self, *words: str) -> list[int]:
         """Processes of this world (its state directory is in their environment or argv) with `words` in their argv."""
         mark = str(self.home).encode()
-        ours = [process for process in processes() if mark in command_line(process) + read(process / "environ")]
-        return [int(process.name) for process in ours if all(word.encode() in command_line(process) for word in words)]
+        inside = {pid for pid, text in processes.read_all("environ") if mark in text}
+        lines = {pid: line for pid, line in processes.read_all("cmdline") if pid in inside or mark in line}
+        return [pid for pid, line in lines.items() if all(word.encode() in line for word in words)]
 
     def kill_all(self, *words: str) -> int:
         """SIGKILL for those; how many there were."""

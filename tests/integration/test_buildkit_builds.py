@@ -15,7 +15,8 @@ import dockerfiles
 import engine
 import pytest
 import samples
-from dockerfiles import BASE, Yard, eventually, processes
+from dockerfiles import BASE, Yard, eventually
+from processes import with_arguments
 
 from gitpaas import linux
 from gitpaas.engine import Engine
@@ -215,7 +216,7 @@ def test_a_build_that_takes_too_long_ends_with_its_steps(yard: Yard) -> None:
     assert failed.value.step == "[2/2] RUN echo begun; sleep 4711.1"
     assert failed.value.tail == ("begun",)
     assert "build_timeout" in str(failed.value.hint)
-    eventually(lambda: not processes("4711.1"))
+    eventually(lambda: not with_arguments("4711.1"))
 
 
 def test_a_hook_that_is_killed_takes_its_build_along(yard: Yard, tmp_path: Path) -> None:
@@ -227,12 +228,12 @@ def test_a_hook_that_is_killed_takes_its_build_along(yard: Yard, tmp_path: Path)
     )
     hook = subprocess.Popen([sys.executable, "-c", script, str(request.tree)], env=yard.config.environ)
     try:
-        eventually(lambda: processes("4711.2"))
+        eventually(lambda: with_arguments("4711.2"))
     finally:
         hook.send_signal(signal.SIGKILL)
         hook.wait()
     linux.end_build(request.tree)  # as who finds the killed build does
-    eventually(lambda: not processes("4711.2"))
+    eventually(lambda: not with_arguments("4711.2"))
     yard.build(BASE, app="after")
     assert list((yard.config.buildkit / "desks").iterdir()) == [], "what the killed one had on its desk is gone"
 
@@ -244,7 +245,7 @@ def test_a_daemon_killed_in_the_middle_is_started_again_and_the_build_too(
     killed: list[int] = []
 
     def kill() -> None:
-        eventually(lambda: processes("4.711"))
+        eventually(lambda: with_arguments("4.711"))
         killed.append(yard.buildkit.pid() or 0)
         os.kill(killed[0], signal.SIGKILL)
 

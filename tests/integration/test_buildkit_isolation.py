@@ -8,7 +8,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import engine
 import pytest
 from containers import docker
 from dockerfiles import BASE, Yard, eventually
-from spying import watching
+from processes import watching, with_arguments
 
 from gitpaas.buildkit.settings import PLANS
 from gitpaas.config import Config
@@ -106,10 +106,11 @@ def test_buildctl_runs_as_nobodys_user_and_sees_one_tree(yard: Yard) -> None:
     seen: list[tuple[str, set[str]]] = []
 
     def look() -> bool:
-        for pid in dockerfiles.processes("/buildctl"):  # its launcher has that among its arguments as well
-            status = Path(f"/proc/{pid}/status").read_text()
-            if status.startswith("Name:\tbuildctl\n"):
-                seen.append((status, {path.name for path in Path(f"/proc/{pid}/root/").iterdir()}))
+        for pid in with_arguments("/buildctl"):  # its launcher has that among its arguments as well
+            with suppress(OSError):  # it has ended
+                status = Path(f"/proc/{pid}/status").read_text()
+                if status.startswith("Name:\tbuildctl\n"):
+                    seen.append((status, {path.name for path in Path(f"/proc/{pid}/root/").iterdir()}))
         return bool(seen)
 
     watcher = threading.Thread(target=eventually, args=(look, 30))

@@ -15,8 +15,8 @@ import engine
 import pytest
 import railpacks
 import samples
+from processes import watching
 from railpacks import Yard, plant
-from spying import watching
 
 from gitpaas.engine.client import Engine
 from gitpaas.engine.images import ImageInfo, Images

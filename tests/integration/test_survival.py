@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from instances import Host, host, is_alive, output, own_uid, until
+from processes import mentioning
 
 from gitpaas import linux
 from gitpaas.config import Config
@@ -60,14 +61,8 @@ def pid_of(there: Host, instance: Instance) -> int:
 
 def keeper_of(instance: Instance) -> int:
     """The keeper has the record's path among its arguments, and so has nobody else by now."""
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"keeper" in words and any(f"{instance.id}.json".encode() in word for word in words):
-            return int(path.parent.name)
-    raise AssertionError("no keeper")
+    found = mentioning(f"{instance.id}.json")
+    return next(pid for pid, line in found.items() if b"keeper" in line.split(b"\0"))
 
 
 def test_an_instance_outlives_a_killed_starter_and_its_exit_code_is_known(there: Host, tmp_path: Path) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import select
 import time
-import weakref
 from collections.abc import Callable, Collection
-from contextlib import suppress
 
+from gitpaas.descriptors import Waker
 from gitpaas.engine import Engine
 from gitpaas.engine.stream import Stream
 from gitpaas.errors import EngineFailed
@@ -31,10 +29,7 @@ class Exits:
         self._changed = False
         self._half = b""
         self._dying: list[str] = []  # the engine's ids
-        self._woken, self._wake = os.pipe()
-        for fd in (self._woken, self._wake):
-            os.set_blocking(fd, False)
-            weakref.finalize(self, os.close, fd)
+        self._waker = Waker()
 
     def wait(self, timeout: float) -> bool:
         """Whether one has ended that was not told before; False after `timeout` seconds or a wake()."""
@@ -47,8 +42,7 @@ class Exits:
                 return False
 
     def wake(self) -> None:
-        with suppress(BlockingIOError):
-            os.write(self._wake, b".")
+        self._waker.wake()
 
     def _has_news(self) -> bool:
         """Listens first and looks then: what ends in between is in both."""
@@ -69,14 +63,15 @@ class Exits:
     def _sleep(self, seconds: float) -> bool:
         """Until something happens that is worth a look; whether it was a wake()."""
         poll = select.poll()
-        poll.register(self._woken, select.POLLIN)
+        poll.register(self._waker, select.POLLIN)
         if self._events is None:
-            ready = poll.poll(1000 * min(seconds, _AGAIN))
+            poll.poll(1000 * min(seconds, _AGAIN))
         else:
             poll.register(self._events, select.POLLIN)
-            ready = [] if self._events.pending else poll.poll(1000 * seconds)
+            if not self._events.pending:
+                poll.poll(1000 * seconds)
             self._drain(self._events)
-        return any(fd == self._woken for fd, _ in ready) and self._is_woken()
+        return self._waker.was_woken()
 
     def _drain(self, events: Stream) -> None:
         try:
@@ -96,12 +91,6 @@ class Exits:
         while self._dying:
             inspect(self._engine, self._dying[-1], "looking at what ended")
             self._dying.pop()
-
-    def _is_woken(self) -> bool:
-        """True; and not once more for the same wake()."""
-        with suppress(BlockingIOError):
-            os.read(self._woken, 4096)
-        return True
 
     def _hang_up(self) -> None:
         if self._events is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import selectors
 import threading
 import time
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gitpaas.config import Config
+from gitpaas.descriptors import Waker
 from gitpaas.engine import Engine
 from gitpaas.engine.stream import Stream
 from gitpaas.errors import EngineFailed
@@ -51,23 +51,20 @@ class Follower:
         self._done: set[str] = set()  # ended, and all of their output is here
         self._next_look = 0.0
         self._stopping = threading.Event()
+        self._waker = Waker()
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """Within the body the thread is at work."""
-        wake, waker = os.pipe()
-        self._selector.register(wake, selectors.EVENT_READ)
+        self._selector.register(self._waker, selectors.EVENT_READ)
         thread = threading.Thread(target=self._run, name="output", daemon=True)
         thread.start()
         try:
             yield
         finally:
             self._stopping.set()
-            os.write(waker, b".")
+            self._waker.wake()
             thread.join(_FAREWELL)
-            os.close(waker)
-            if not thread.is_alive():
-                os.close(wake)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
