@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Sequence
 
+_ALIKE = 0.7  # of 1.0, the same word
+
 _OF_APPS = {"start", "stop", "restart"}  # of the server here; elsewhere of an app
 
 _LISTS = {"list", "ls", "show", "all", "report", "inspect", "keys"}  # verbs for what the noun alone does here
@@ -76,14 +78,17 @@ def _meant(names: Collection[str], first: str, rest: Sequence[str]) -> str | Non
     return next((name for name in names if name.endswith(f":{first}")), None)
 
 
-def _near(verb: str, names: Collection[str], cutoff: float = 0.7) -> str | None:
+def _near(verb: str, names: Collection[str], cutoff: float = _ALIKE) -> str | None:
     by_verb = {name.partition(":")[2]: name for name in names}
     near = difflib.get_close_matches(verb, by_verb, n=1, cutoff=cutoff)
     return by_verb[near[0]] if near else None
 
 
 def _spelt(names: Collection[str], first: str, rest: Sequence[str]) -> str | None:
-    """Noun and verb together say more than the first of them."""
-    tried = [f"{first}:{word}" for word in rest[:1]] + [first]
-    near = [name for word in tried for name in difflib.get_close_matches(word, names, n=1, cutoff=0.7)]
+    """Noun and verb together say more than the first of them; but what comes second may as well be an app."""
+    for word in rest[:1]:
+        for name in difflib.get_close_matches(f"{first}:{word}", names, n=1, cutoff=_ALIKE):
+            if difflib.get_close_matches(word, [name.partition(":")[2]], cutoff=_ALIKE):
+                return name
+    near = difflib.get_close_matches(first, names, n=1, cutoff=_ALIKE)
     return near[0] if near else None
