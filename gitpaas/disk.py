@@ -20,8 +20,6 @@ from gitpaas.releases import retention
 from gitpaas.runtimes.records import Records
 from gitpaas.store import App
 
-_FOLDERS = {"logs": "logs", "repos": "source", "volumes": "volumes"}  # with an entry for each app
-
 
 @dataclass
 class Taken:
@@ -41,16 +39,17 @@ class Freed:
 
 def usage(platform: Platform) -> Taken:
     """All of it. An engine that does not answer leaves the rest to be told."""
-    taken = _kept(platform)
-    for folder, what in _FOLDERS.items():
-        taken.usages += usage_below(platform.config.home / folder, what)
-    taken.usages.append(Usage(None, "toolchain", trees.taken(platform.config.toolchain)))
+    taken, config = _kept(platform), platform.config
+    taken.usages += usage_below(config.all_logs, "logs")
+    taken.usages += usage_below(config.repos, "source")
+    taken.usages += usage_below(config.all_volumes, "volumes")
+    taken.usages.append(Usage(None, "toolchain", trees.taken(config.toolchain)))
     if _has_images(platform):
         from gitpaas.buildkit import BuildKit
 
-        taken.usages.append(Usage(None, "build cache", BuildKit(platform.config).cache_usage()))
+        taken.usages.append(Usage(None, "build cache", BuildKit(config).cache_usage()))
         with suppress(EngineFailed):  # told of already: images are asked for first
-            volumes = engines.volumes(Engine(platform.config))
+            volumes = engines.volumes(Engine(config))
             taken.usages += [Usage(app, "volumes", count) for app, count in volumes.items()]
     taken.usages = [use for use in taken.usages if use.bytes]
     return taken
@@ -105,7 +104,7 @@ def _forget_downloads(platform: Platform, app: App) -> bool:
 
 def _leftovers(config: Config) -> Iterator[Path]:
     """Of what was killed half-way: apps that were being removed, and instances' scratch files without an instance."""
-    for folder in (config.repos, config.home / "slugs", config.home / "cache"):
+    for folder in (config.repos, config.all_slugs, config.all_caches):
         yield from folder.glob(".*")
     there = list((config.run / "scratch").glob("*"))  # before the records: a record comes first and goes last
     known = {record.id for record in Records(config.run / "instances").all()}

@@ -111,7 +111,7 @@ class Host(There):
 
     @property
     def slugs(self) -> Path:
-        return self.config.home / "slugs"
+        return self.config.all_slugs
 
     def slug(self, name: str = "demo", **files: str) -> Path:
         path = self.slugs / name

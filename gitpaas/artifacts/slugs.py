@@ -45,8 +45,8 @@ class SlugStore:
         shell.remove(self._config.slugs(app))
 
     def usage(self) -> list[Usage]:
-        home = self._config.home
-        return [*usage_below(home / "slugs", "slugs"), *usage_below(home / "cache", "build cache")]
+        slugs, caches = self._config.all_slugs, self._config.all_caches
+        return [*usage_below(slugs, "slugs"), *usage_below(caches, "build cache")]
 
 
 def _remove(slug: Path) -> None:

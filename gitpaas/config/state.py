@@ -73,9 +73,25 @@ class StateDirectory:
         """A directory with a config.json as Docker's own programs write it; mode 0700."""
         return self.home / "registries"
 
+    @property
+    def all_volumes(self) -> Path:
+        return self.home / "volumes"
+
+    @property
+    def all_slugs(self) -> Path:
+        return self.home / "slugs"
+
+    @property
+    def all_caches(self) -> Path:
+        return self.home / "cache"
+
+    @property
+    def all_logs(self) -> Path:
+        return self.home / "logs"
+
     def volumes(self, app: str) -> Path:
         """Where the host runtime keeps those of an app."""
-        return self.home / "volumes" / app
+        return self.all_volumes / app
 
     def volume(self, app: str, name: str) -> Path:
         return self.volumes(app) / name
@@ -84,16 +100,16 @@ class StateDirectory:
         return self.repos / f"{app}.git"
 
     def slugs(self, app: str) -> Path:
-        return self.home / "slugs" / app
+        return self.all_slugs / app
 
     def slug(self, app: str, build: int) -> Path:
         return self.slugs(app) / str(build)
 
     def cache(self, app: str) -> Path:
-        return self.home / "cache" / app
+        return self.all_caches / app
 
     def logs(self, app: str) -> Path:
-        return self.home / "logs" / app
+        return self.all_logs / app
 
     def raw_logs(self, app: str) -> Path:
         """Where output is appended before it is collected."""

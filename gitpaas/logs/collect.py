@@ -39,7 +39,7 @@ class Collector:
         self._writers: dict[tuple[str, str], Instance] = {}  # by app and name of the raw file
         self._is_blind = False  # some of what runs cannot be seen: no file is taken for an orphan
         self._asked = float("-inf")
-        self._logs = config.home / "logs"
+        self._logs = config.all_logs
         self._due: list[str] = []  # the apps that are asked in the next round, when nobody rings
         self._rung = 0.0  # when all directories were asked last, by the bell and by our own clock
         self._asked_all = float("-inf")

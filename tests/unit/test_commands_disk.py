@@ -201,7 +201,7 @@ def test_leftovers_of_what_was_killed_go(hello: Caller) -> None:
     config = hello.platform.config
     left = [
         config.repos / ".gone.git.3",
-        config.home / "slugs" / ".gone.3",
+        config.all_slugs / ".gone.3",
         config.run / "scratch" / "hello.v1.web.1.x",
     ]
     for path in left:

@@ -320,9 +320,9 @@ def test_an_app_that_was_destroyed_and_made_again_starts_afresh(machine: Machine
 
 
 def test_files_that_are_no_logs_of_ours_do_no_harm(machine: Machine) -> None:
-    (machine.config.home / "logs").mkdir(parents=True)
-    (machine.config.home / "logs" / "stray.txt").write_text("x")
-    (machine.config.home / "logs" / "empty").mkdir()
+    (machine.config.all_logs).mkdir(parents=True)
+    (machine.config.all_logs / "stray.txt").write_text("x")
+    (machine.config.all_logs / "empty").mkdir()
     machine.say(machine.start(), b"one\n")
 
     assert machine.texts() == ["web.1 v12 one"]
@@ -347,7 +347,7 @@ def test_removing_is_not_undone_by_the_collector(machine: Machine, monkeypatch: 
     remove(machine.config, "hello")
     remove(machine.config, "never-was")
     machine.collector.collect_once()
-    assert list((machine.config.home / "logs").iterdir()) == []
+    assert list((machine.config.all_logs).iterdir()) == []
 
 
 def test_a_directory_that_was_empty_for_long_is_read_again_once_something_is_in_it(machine: Machine) -> None:
@@ -374,9 +374,9 @@ def asked(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for number in range(20):
         (machine.config.logs(f"app-{number}") / "raw").mkdir(parents=True)
     long_ago = time.time() - 3600
-    for folder in (machine.config.home / "logs").glob("app-*/raw"):
+    for folder in (machine.config.all_logs).glob("app-*/raw"):
         os.utime(folder, (long_ago, long_ago))
-    os.utime(machine.config.home / "logs", (long_ago, long_ago))
+    os.utime(machine.config.all_logs, (long_ago, long_ago))
     machine.collector.collect_once()
     found: list[str] = []
     stat = os.stat
