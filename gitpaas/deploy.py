@@ -60,7 +60,10 @@ def rollback(platform: Platform, app: App, number: int | None, actor: Actor, out
         releases.require_kept(platform, older, f"Build it again: ssh paas rollback {app.name} v{older.number}")
         release = releases.bring_back(platform, app, older, actor)
         out.step(f"{release.description} ({older.commit[:7]})")
-        return go_live(platform, app, release, out)
+        go_live(platform, app, release, out)
+        for line in outcome.waiting(platform, app, release):
+            out.detail(line)
+        return release
 
 
 def set_config(

@@ -67,13 +67,14 @@ def require_size(platform: Platform, app: App) -> None:
 
 def not_live(platform: Platform, app: App, live: Release) -> list[str]:
     """Names of what was set, changed or removed, and has not been in a release that came up since."""
-    now, then = current(platform, app), of_release(platform, live)
-    return sorted(name for name in now.keys() | then.keys() if now.get(name) != then.get(name))
+    return sorted(_waiting(platform, app, live))
 
 
-def restore(platform: Platform, app: App, release: Release) -> None:
-    """The app's config vars are those of this release again: a rollback goes back with both, code and config."""
-    change(platform, app, _revealed(of_release(platform, release)), replace=True)
+def restore(platform: Platform, app: App, release: Release, live: Release | None) -> None:
+    """The app's config vars are those of this release again: a rollback goes back with both, code and config. What was
+    not live yet goes on waiting for the next release: its values are nowhere else."""
+    waiting = _waiting(platform, app, live) if live else {}
+    change(platform, app, {**_revealed(of_release(platform, release)), **waiting}, replace=True)
 
 
 def add(platform: Platform, app: App, defaults: Mapping[str, str]) -> list[str]:
@@ -83,6 +84,13 @@ def add(platform: Platform, app: App, defaults: Mapping[str, str]) -> list[str]:
         added = {name: value for name, value in defaults.items() if name not in there}
         change(platform, app, added)
     return sorted(added)
+
+
+def _waiting(platform: Platform, app: App, live: Release) -> dict[str, str | None]:
+    """The changes (None: removed) that the next release will bring."""
+    now, then = current(platform, app), of_release(platform, live)
+    names = {name for name in now.keys() | then.keys() if now.get(name) != then.get(name)}
+    return {name: now[name].reveal() if name in now else None for name in names}
 
 
 def _revealed(variables: Mapping[str, Secret]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from gitpaas import apps, releases
-from gitpaas.apps import formations
+from gitpaas.apps import configvars, formations
 from gitpaas.platform import Platform
 from gitpaas.releases import differences
 from gitpaas.store import App, Release
@@ -22,7 +22,13 @@ def outcome(platform: Platform, release: Release) -> list[str]:
         lines.append(f"Nothing of it runs yet: {_scaling(app, idle)}")
     elif new := [process for process in idle if process in _new(platform, app, release)]:
         lines.append(f"{', '.join(new)} will run when you ask for it: {_scaling(app, new)}")
-    return lines
+    return lines + waiting(platform, app, release)
+
+
+def waiting(platform: Platform, app: App, release: Release) -> list[str]:
+    """Who goes back learns which config vars wait for the next release, as they did before: by name, never the value."""
+    names = configvars.not_live(platform, app, release)
+    return [f"Not live yet, for the next release: {', '.join(names)} (ssh paas config {app.name})"] if names else []
 
 
 def _scaling(app: App, processes: Sequence[str]) -> str:

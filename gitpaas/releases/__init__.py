@@ -71,7 +71,7 @@ def make_live(platform: Platform, app: App, release: Release) -> None:
         App.update(release=release.number).where(App.id == app.id).execute()
         formations.keep_first(app, made)
         if release.restores is not None:
-            configvars.restore(platform, app, release)
+            configvars.restore(platform, app, release, before)
         release.status, release.live_at = "live", time.time()
         release.formation = json.dumps(formations.of(app, made))
         release.save(only=[Release.status, Release.live_at, Release.formation])

@@ -155,6 +155,35 @@ def test_what_is_not_live_is_known_until_a_release_has_it(flow: Flow) -> None:
     assert configvars.not_live(flow.platform, flow.app, flow.live) == []
 
 
+def test_what_waits_for_the_next_release_waits_through_a_rollback(flow: Flow) -> None:
+    # given a release to go back to, a live one, and changes of all kinds that wait for the next one
+    set_(flow, A="1", B="1", C="1")
+    flow.deploy()
+    set_(flow, A="2", C="2", D="2")
+    set_(flow, restart=False, A="hidden", B=None, E="hidden", D="3")
+    # when
+    back = deploy.rollback(flow.platform, flow.app, None, BOB, flow.out)
+    # then the release is what the older one was, and nothing that waited is lost; names are told, but no value
+    assert flow.variables(back) == {"A": "1", "B": "1", "C": "1"}
+    assert flow.variables() == {"A": "hidden", "C": "1", "D": "3", "E": "hidden"}
+    assert "Not live yet, for the next release: A, B, D, E (ssh paas config hello)\n" in flow.lines.text
+    assert "hidden" not in flow.lines.text
+    # and the next release has it
+    flow.deploy()
+    assert flow.variables(flow.live) == flow.variables() == {"A": "hidden", "C": "1", "D": "3", "E": "hidden"}
+
+
+def test_a_rollback_with_nothing_that_waits_tells_of_nothing(flow: Flow) -> None:
+    set_(flow, A="1")
+    flow.deploy()
+    set_(flow, A="2")
+
+    deploy.rollback(flow.platform, flow.app, None, BOB, flow.out)
+
+    assert flow.variables() == flow.variables(flow.live) == {"A": "1"}
+    assert "Not live yet" not in flow.lines.text
+
+
 def test_a_release_names_the_first_of_many(flow: Flow) -> None:
     set_(flow, OLD="1")
     flow.deploy()

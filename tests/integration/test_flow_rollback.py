@@ -103,6 +103,17 @@ def test_change_of_config_that_overtakes_it_does_not_get_into_it(flow: Flow, mon
     assert flow.variables(flow.release(6)) == {"A": "3"}
 
 
+def test_change_that_waits_for_the_next_release_goes_on_waiting(flow: Flow) -> None:
+    two_releases(flow)
+    deploy.set_config(flow.platform, flow.app, {"A": "4", "LATER": "4"}, ALICE, flow.out, restart=False)
+
+    assert roll_back(flow, 2) == 0, flow.lines.text
+
+    assert flow.variables(flow.live) == {"A": "1"}
+    assert flow.variables() == {"A": "4", "LATER": "4"}
+    assert "Not live yet, for the next release: A, LATER (ssh paas config hello)\n" in flow.lines.text
+
+
 def test_commit_that_is_gone_is_told(flow: Flow) -> None:
     flow.deploy()
     flow.deploy()
