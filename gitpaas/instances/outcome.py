@@ -26,7 +26,7 @@ def outcome(platform: Platform, release: Release) -> list[str]:
 
 
 def waiting(platform: Platform, app: App, release: Release) -> list[str]:
-    """Who goes back learns which config vars wait for the next release, as they did before: by name, never the value."""
+    """Who goes back learns which config vars wait for the next release, as they did before: names, never values."""
     names = configvars.not_live(platform, app, release)
     return [f"Not live yet, for the next release: {', '.join(names)} (ssh paas config {app.name})"] if names else []
 
