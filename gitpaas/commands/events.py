@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import textwrap
 import time
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -16,14 +14,12 @@ import click
 from gitpaas import events as kept
 from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
-from gitpaas.commands.parameters import format_option, optional_app_argument
+from gitpaas.commands.parameters import format_option, optional_app_argument, require_open_end, time_options
 from gitpaas.commands.table import iso
-from gitpaas.errors import UsageError
 from gitpaas.names import app_name
 from gitpaas.output import plain
 from gitpaas.store import Event
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _PAUSE = 0.3  # seconds between two looks while following
 
 
@@ -37,19 +33,16 @@ _PAUSE = 0.3  # seconds between two looks while following
     type=click.IntRange(0),
     help="How many of the last; unless told 50, or all of the time that is asked for.",
 )
-@click.option("--since", metavar="AGE|TIME", help="None older: 30m, 2h, 7d, or a time such as 2026-01-31T12:00Z.")
-@click.option("--until", metavar="AGE|TIME", help="None newer.")
+@time_options
 @format_option
 def events(
-    call: Call, app: str | None, tail: bool, limit: int | None, since: str | None, until: str | None, style: str
+    call: Call, app: str | None, tail: bool, limit: int | None, since: float | None, until: float | None, style: str
 ) -> None:
     """Show what happened, oldest first: time, who from where, what, how it ended. Admins see the machine's too."""
-    if tail and until:
-        raise UsageError("-t shows what comes; --until ends before that.")
-    begin, end = _moment(since) if since else 0.0, _moment(until) if until else math.inf
-    count = 50 if limit is None and not (since or until) else limit
+    require_open_end(tail, until)
+    count = 50 if limit is None and since is None and until is None else limit
     with call.platform.store.session():
-        wanted = kept.Wanted(_app(call, app), begin, end, call.actor)
+        wanted = kept.Wanted(_app(call, app), since or 0.0, math.inf if until is None else until, call.actor)
         newest = kept.last_number()
         found = kept.latest(count, wanted)
         if style == "json" and not tail:
@@ -75,19 +68,6 @@ def _app(call: Call, name: str | None) -> str | None:
     if name is not None and not (call.may("admin") and any(kept.latest(1, kept.Wanted(app_name(name))))):
         call.app(name)
     return name
-
-
-def _moment(text: str) -> float:
-    """Seconds since the epoch. A time without a zone is UTC, as all that is printed."""
-    if match := re.fullmatch(r"(\d{1,6})([smhdw])", text):
-        return time.time() - int(match[1]) * _UNITS[match[2]]
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(
-            f"{text[:80]!r} is neither an age nor a time.", "For example: 30m, 2h, 7d, 2026-01-31, 2026-01-31T12:00Z"
-        ) from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _say(call: Call, found: Iterable[Event], style: str, newest: int) -> int:

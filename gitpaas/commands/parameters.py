@@ -3,13 +3,17 @@ to see them."""
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import click
 
 from gitpaas.errors import UsageError
 
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 ALL_APPS = "*"  # where an app is named: no app's name
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -66,6 +70,29 @@ def limit_option(function: Decorated) -> Decorated:
     )(function)
 
 
+def time_options(function: Decorated) -> Decorated:
+    """--since and --until: the function gets seconds since the epoch, or None."""
+    ages = "None older: 30m, 2h, 7d, or a time such as 2026-01-31T12:00Z."
+    until = click.option("--until", metavar="AGE|TIME", callback=_moment, help="None newer.")(function)
+    return click.option("--since", metavar="AGE|TIME", callback=_moment, help=ages)(until)
+
+
+def require_open_end(tail: bool, until: float | None) -> None:
+    """UsageError when what comes is to be shown, and nothing newer than a time."""
+    if tail and until is not None:
+        raise UsageError("-t shows what comes; --until ends before that.")
+
+
+def release_number(text: str | None) -> int | None:
+    """`v11` or `11`. UsageError when it is no name of a release."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"v?(\d{1,9})", text)
+    if not match:
+        raise UsageError(f"{text[:80]!r} is not a release.", "Name one as `releases` lists them: v11")
+    return int(match[1])
+
+
 class WordsArgument(click.Argument):
     """The words of another program's command line: all that follows the app, options too."""
 
@@ -108,6 +135,21 @@ def words_apart(args: Sequence[str], with_value: Collection[str]) -> list[str]:
         else:
             app_is_named = True
     return list(args)
+
+
+def _moment(_context: click.Context, _param: click.Parameter, text: str | None) -> float | None:
+    """Seconds since the epoch. A time without a zone is UTC, as all that is printed."""
+    if text is None:
+        return None
+    if match := re.fullmatch(r"(\d{1,6})([smhdw])", text):
+        return time.time() - int(match[1]) * _UNITS[match[2]]
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(
+            f"{text[:80]!r} is neither an age nor a time.", "For example: 30m, 2h, 7d, 2026-01-31, 2026-01-31T12:00Z"
+        ) from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _with_app(function: Decorated, *, required: bool) -> Decorated:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 import click
 
 from gitpaas.commands import release_info
 from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
-from gitpaas.commands.parameters import app_argument, format_option, limit_option
+from gitpaas.commands.parameters import app_argument, format_option, limit_option, release_number
 from gitpaas.commands.table import Column, ago, render
-from gitpaas.errors import NotKept, UsageError
+from gitpaas.errors import NotKept
 from gitpaas.logs.build_log import read_build
 from gitpaas.output import seconds
 from gitpaas.store import App, Release
@@ -111,7 +109,7 @@ def rollback(call: Call, app: str, release: str | None) -> int:
     found = call.app(app)
     call.note(f"to {release}" if release else "")
     try:
-        made = deploy.rollback(call.platform, found, _number(release), call.actor, call.progress())
+        made = deploy.rollback(call.platform, found, release_number(release), call.actor, call.progress())
     except NotKept as gone:
         call.note(f"to v{gone.release}, built again")
         code = receive.rebuild(call.platform, found, call.actor, call.progress(), restores=gone.release)
@@ -125,21 +123,12 @@ def _find(app: App, text: str | None, *, latest: bool = False) -> Release:
     """The release of that name; without one the live one, or the `latest`, be it live or not."""
     from gitpaas import releases
 
-    if (number := _number(text)) is not None:
+    if (number := release_number(text)) is not None:
         return releases.find(app, number)
     newest: Release | None = Release.select().where(Release.app == app).order_by(Release.number.desc()).first()
     if newest is None:
         raise releases.none_yet(app)
     return newest if latest else releases.live(app) or newest
-
-
-def _number(text: str | None) -> int | None:
-    if text is None:
-        return None
-    match = re.fullmatch(r"v?(\d{1,9})", text)
-    if not match:
-        raise UsageError(f"{text[:80]!r} is not a release.", "Name one as `releases` lists them: v11")
-    return int(match[1])
 
 
 def _row(app: App, release: Release) -> list[str]:

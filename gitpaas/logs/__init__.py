@@ -12,12 +12,14 @@ from gitpaas.logs.collect import Collector
 from gitpaas.logs.lines import Line, parse, platform_line, remove
 from gitpaas.logs.read import follow, tail
 from gitpaas.logs.release_log import ReleaseLog
+from gitpaas.logs.selection import Selection
 
 __all__ = [
     "BuildLog",
     "Collector",
     "Line",
     "ReleaseLog",
+    "Selection",
     "follow",
     "follow_build",
     "parse",

@@ -43,15 +43,6 @@ def stamp(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def matches(line: bytes, process: str | None) -> bool:
-    """Whether a line comes from that process type (`web`), that instance (`web.1`), or any when None."""
-    if process is None:
-        return True
-    source = line.split(b" ", 2)[1:2]
-    wanted = process.encode()
-    return bool(source) and (source[0] == wanted or source[0].startswith(wanted + b"."))
-
-
 def remove(config: Config, app: str) -> None:
     """Delete all logs of an app. Moved away first: the collector would write into a directory that is being emptied."""
     folder = config.logs(app)

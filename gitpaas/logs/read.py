@@ -4,32 +4,36 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from itertools import islice
 from pathlib import Path
 
 from gitpaas.config import Config
 from gitpaas.logs import app_log
-from gitpaas.logs.lines import matches
+from gitpaas.logs.selection import ALL, Selection
 
 _POLL = 0.05  # seconds
 _BLOCK = 64 * 1024
+_SOME = 5000  # lines that are looked at together
 
 
-def tail(config: Config, app: str, lines: int, process: str | None = None) -> list[str]:
-    """The last lines, oldest first, of one process type (`web`), one instance (`web.1`), or all."""
-    return _tail(_Cursor(config.logs(app)), lines, process)
+def tail(config: Config, app: str, lines: int | None, wanted: Selection = ALL) -> Iterator[str]:
+    """The last lines that are wanted, oldest first; with None all that are kept."""
+    return _before(_Cursor(config.logs(app)), lines, wanted)
 
 
-def follow(config: Config, app: str, process: str | None, gone: Callable[[], bool], lines: int = 0) -> Iterator[str]:
-    """The last `lines` and then every new one, with no gap and none twice. Ends when the reader or the app is gone."""
+def follow(
+    config: Config, app: str, gone: Callable[[], bool], lines: int | None = 0, wanted: Selection = ALL
+) -> Iterator[str]:
+    """The same and then every new one, with no gap and none twice. Ends when the reader or the app is gone."""
     folder = config.logs(app)
     cursor = _Cursor(folder)
-    yield from _tail(cursor, lines, process)
+    yield from _before(cursor, lines, wanted)
     was_there = False
     while not gone():
         if new := cursor.read():
-            yield from (line.decode("utf-8", "replace") for line in new if matches(line, process))
+            yield from map(_text, wanted.pick(new))
             continue
         is_there = folder.exists()
         if was_there and not is_there:
@@ -91,19 +95,56 @@ class _Cursor:
         return 0
 
 
-def _tail(cursor: _Cursor, count: int, process: str | None) -> list[str]:
-    """The last `count` lines before the cursor."""
-    found: list[bytes] = []
+def _before(cursor: _Cursor, count: int | None, wanted: Selection) -> Iterator[str]:
+    """The last `count` lines before the cursor, or all of them."""
+    with ExitStack() as stack:
+        parts = _open_parts(cursor, wanted.since, stack)
+        lines = _all(parts, wanted) if count is None else _last(parts, count, wanted)
+        yield from map(_text, lines)
+
+
+def _open_parts(cursor: _Cursor, since: float, stack: ExitStack) -> list[tuple[int, int]]:
+    """File descriptors of the parts with lines since then, newest first, and where to stop in each. All are opened
+    before the first is read: they may be rotated meanwhile."""
+    found: dict[int, tuple[int, int]] = {}
     for part in cursor.parts_until_here():
-        with suppress(FileNotFoundError), part.open("rb", buffering=0) as file:
+        with suppress(FileNotFoundError):
+            file = stack.enter_context(part.open("rb", buffering=0))
             status = os.fstat(file.fileno())
+            if status.st_mtime < since:
+                break
             end = cursor.offset if status.st_ino == cursor.inode else status.st_size
-            for line in _backwards(file.fileno(), end):
-                if len(found) >= count:
-                    break
-                if matches(line, process):
-                    found.append(line)
-    return [line.decode("utf-8", "replace") for line in reversed(found)]
+            found.setdefault(status.st_ino, (file.fileno(), end))
+    return list(found.values())
+
+
+def _last(parts: Sequence[tuple[int, int]], count: int, wanted: Selection) -> Sequence[bytes]:
+    found: list[bytes] = []
+    for fd, end in parts:
+        backwards = _backwards(fd, end)
+        while len(found) < count and (some := list(islice(backwards, _SOME))):
+            found += wanted.pick(some)
+    return found[:count][::-1]
+
+
+def _all(parts: Sequence[tuple[int, int]], wanted: Selection) -> Iterator[bytes]:
+    for fd, end in reversed(parts):
+        forwards = _forwards(fd, end)
+        while some := list(islice(forwards, _SOME)):
+            yield from wanted.pick(some)
+
+
+def _text(line: bytes) -> str:
+    return line.decode("utf-8", "replace")
+
+
+def _forwards(fd: int, end: int) -> Iterator[bytes]:
+    """The lines before `end`, which is the end of a line."""
+    rest, offset = b"", 0
+    while offset < end and (data := os.pread(fd, min(_BLOCK, end - offset), offset)):
+        offset += len(data)
+        *lines, rest = (rest + data).split(b"\n")
+        yield from lines
 
 
 def _backwards(fd: int, end: int) -> Iterator[bytes]:

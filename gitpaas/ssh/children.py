@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import threading
 from collections.abc import Sequence
 
+from gitpaas import shell
 from gitpaas.config import git_environment
 
 # A push of 269 bytes (a bomb of deltas) otherwise costs git 2 GB of memory.
@@ -34,12 +34,8 @@ def git_env(settings: Sequence[tuple[str, str]] = (), **variables: str) -> dict[
 
 
 def limit(process: subprocess.Popen[bytes]) -> None:
-    """Bound a child that reads what a client sent: before its first byte, and from outside, which is quick."""
-    if not hasattr(resource, "prlimit"):  # only Linux has it
-        return
-    resource.prlimit(process.pid, resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-    resource.prlimit(process.pid, resource.RLIMIT_CPU, (_SECONDS, _SECONDS))
-    resource.prlimit(process.pid, resource.RLIMIT_CORE, (0, 0))
+    """Bound a child that reads what a client sent."""
+    shell.limit(process, _MEMORY, _SECONDS)
 
 
 class Orphans:

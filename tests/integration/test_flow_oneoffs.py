@@ -35,7 +35,7 @@ def instances(flow: Flow) -> list[Instance]:
 def said(flow: Flow, process: str) -> list[str]:
     """The app's log of one source."""
     Collector(flow.config, flow.platform.runtime.survey).collect_once()
-    return [logs.parse(line).text for line in logs.tail(flow.config, "hello", 100, process)]
+    return [logs.parse(line).text for line in logs.tail(flow.config, "hello", 100, logs.Selection(process))]
 
 
 def test_one_off_that_ends_is_told_and_its_log_is_kept(flow: Flow) -> None:

@@ -81,6 +81,55 @@ def released(caller: Caller) -> None:
         App.update(release=3).execute()
 
 
+def test_what_is_wanted_can_be_told_in_many_ways(operator: Caller, reader: Caller) -> None:
+    released(operator)
+    say(operator, *map(str, range(150)), "ERROR 7")
+
+    assert len(reader("logs", "hello", "--since", "1h").out.splitlines()) == 151  # all of the time that is asked for
+    assert len(reader("logs", "hello", "--since", "1h", "-n", "3").out.splitlines()) == 3
+    assert reader("logs", "hello", "--until", "1h").err == "Nothing that is kept of hello is of that kind.\n"
+    assert len(reader("logs", "hello", "--until=2999-01-01").out.splitlines()) == 151
+    assert [line[-3:] for line in reader("logs", "hello", "--grep", "r 7|^[34]9$").out.splitlines()] == [
+        " 39",
+        " 49",
+        "R 7",
+    ]
+    assert reader("logs", "hello", "--release", "v3").err == "Nothing that is kept of hello is of that kind.\n"
+    assert reader("logs", "hello", "--release", "3", "-p", "web").code == 0
+
+
+def test_following_what_matches(operator: Caller, reader: Caller) -> None:
+    say(operator, "error 1", "fine")
+
+    def go_on() -> None:
+        until(lambda: "error 1" in "".join(reader.shown))
+        say(operator, "fine", "error 2")
+        until(lambda: "error 2" in "".join(reader.shown))
+        reader.gone.set()
+
+    writer = threading.Thread(target=go_on)
+    writer.start()
+    answer = reader("logs", "hello", "-t", "--grep", "error", "--since", "1h")
+    writer.join()
+    assert [line.split(" - ")[1] for line in answer.out.splitlines()] == ["error 1", "error 2"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (("--grep", "("), "Unmatched ("),
+        (("--since", "soon"), "'soon' is neither an age nor a time."),
+        (("-t", "--until", "1h"), "-t shows what comes"),
+        (("--release", "last"), "'last' is not a release."),
+        (("--release", "v9"), "hello has no release v9."),
+    ],
+)
+def test_what_is_wanted_but_cannot_be_is_told(reader: Caller, argv: tuple[str, ...], told: str) -> None:
+    answer = reader("logs", "hello", *argv)
+    assert answer.code in (1, 2)
+    assert told in answer.err
+
+
 @pytest.mark.parametrize("argv", [("-n", "-1"), ("-n", "x"), ("-p", "../x"), ("-p", "")])
 def test_what_cannot_be_meant(reader: Caller, argv: tuple[str, ...]) -> None:
     assert reader("logs", "hello", *argv).code == 2

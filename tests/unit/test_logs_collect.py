@@ -15,7 +15,7 @@ import pytest
 
 from gitpaas import rawfiles
 from gitpaas.config import Config
-from gitpaas.logs import Collector, app_log, collect, ledger, platform_line, remove, tail
+from gitpaas.logs import Collector, Selection, app_log, collect, ledger, platform_line, remove, tail
 from gitpaas.logs.cutting import cut
 from gitpaas.values import Instance, Survey
 
@@ -83,7 +83,7 @@ def test_nothing_new_writes_nothing(machine: Machine) -> None:
 
 def test_no_logs_at_all(machine: Machine) -> None:
     assert machine.collector.collect_once() == 0
-    assert tail(machine.config, "hello", 10) == []
+    assert not list(tail(machine.config, "hello", 10))
 
 
 def test_half_a_line_waits_for_its_end(machine: Machine) -> None:
@@ -151,8 +151,10 @@ def test_instances_and_the_platform_in_one_log(machine: Machine) -> None:
         "worker.2 v12 from worker",
     ]
     assert machine.texts()[0] == "web.1 v12 from web"
-    assert tail(machine.config, "hello", 10, "worker") == tail(machine.config, "hello", 10, "worker.2") != []
-    assert tail(machine.config, "hello", 10, "work") == []
+    of_kind, of_one, of_none = (
+        list(tail(machine.config, "hello", 10, Selection(process))) for process in ("worker", "worker.2", "work")
+    )
+    assert of_kind == of_one != of_none == []
 
 
 def test_the_log_of_a_stopped_instance_is_drained_and_removed(machine: Machine) -> None:

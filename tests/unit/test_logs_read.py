@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 from gitpaas.config import Config
-from gitpaas.logs import app_log, follow, parse, tail
+from gitpaas.errors import UsageError
+from gitpaas.logs import Selection, app_log, follow, parse, tail
 from gitpaas.logs.lines import Line, compose
+
+EVERY = Selection()
 
 
 @pytest.fixture
@@ -20,27 +24,27 @@ def folder(config: Config) -> Path:
     return config.logs("hello")
 
 
-def say(folder: Path, *texts: str, source: str = "web.1") -> None:
-    app_log.append(folder, b"".join(compose(1.0, source, 12, text.encode()) for text in texts))
+def say(folder: Path, *texts: str, source: str = "web.1", release: int | None = 12, at: float = 1.0) -> None:
+    app_log.append(folder, b"".join(compose(at, source, release, text.encode()) for text in texts))
 
 
-def texts(lines: list[str]) -> list[str]:
+def texts(lines: Iterable[str]) -> list[str]:
     return [parse(line).text for line in lines]
 
 
 class Follower:
     """Somebody with `logs -t` on the screen."""
 
-    def __init__(self, config: Config, process: str | None = None, lines: int = 0) -> None:
+    def __init__(self, config: Config, wanted: Selection = EVERY, lines: int | None = 0) -> None:
         self.seen: list[str] = []
         self.asked, self.follows = 0, threading.Event()
         self.gone = threading.Event()
-        self.thread = threading.Thread(target=self._watch, args=(config, process, lines))
+        self.thread = threading.Thread(target=self._watch, args=(config, wanted, lines))
         self.thread.start()
         assert self.follows.wait(60)
 
-    def _watch(self, config: Config, process: str | None, lines: int) -> None:
-        for line in follow(config, "hello", process, self._is_gone, lines):
+    def _watch(self, config: Config, wanted: Selection, lines: int | None) -> None:
+        for line in follow(config, "hello", self._is_gone, lines, wanted):
             self.seen.append(parse(line).text)
 
     def _is_gone(self) -> bool:
@@ -82,7 +86,7 @@ def test_the_last_lines(config: Config, folder: Path) -> None:
 
     assert texts(tail(config, "hello", 3)) == ["497", "498", "499"]
     assert texts(tail(config, "hello", 0)) == []
-    assert len(tail(config, "hello", 1000)) == 500
+    assert len(list(tail(config, "hello", 1000))) == 500
 
 
 def test_the_last_lines_of_one_process(config: Config, folder: Path) -> None:
@@ -91,8 +95,8 @@ def test_the_last_lines_of_one_process(config: Config, folder: Path) -> None:
         say(folder, f"j{count}", source="worker.1")
     say(folder, "other", source="worker.2")
 
-    assert texts(tail(config, "hello", 2, "worker")) == ["j299", "other"]
-    assert texts(tail(config, "hello", 2, "worker.1")) == ["j298", "j299"]
+    assert texts(tail(config, "hello", 2, Selection("worker"))) == ["j299", "other"]
+    assert texts(tail(config, "hello", 2, Selection("worker.1"))) == ["j298", "j299"]
 
 
 def test_the_last_lines_reach_back_into_older_parts(config: Config, folder: Path) -> None:
@@ -102,24 +106,127 @@ def test_the_last_lines_reach_back_into_older_parts(config: Config, folder: Path
 
     assert texts(tail(config, "hello", 3)) == ["4b", "5a", "5b"]
     assert texts(tail(config, "hello", 100)) == ["3a", "3b", "4a", "4b", "5a", "5b"]
+    assert texts(tail(config, "hello", None)) == ["3a", "3b", "4a", "4b", "5a", "5b"]
+
+
+def test_parts_that_are_rotated_while_they_are_read_come_once_each(config: Config, folder: Path) -> None:
+    for part in range(4):
+        say(folder, f"{part}a", f"{part}b")
+        app_log.rotate(folder, 4)
+    lines = tail(config, "hello", None)
+    seen = texts([next(lines)])
+    say(folder, "later")
+    app_log.rotate(folder, 4)
+
+    assert seen + texts(lines) == ["1a", "1b", "2a", "2b", "3a", "3b"]
 
 
 def test_a_line_still_being_written_is_not_shown(config: Config, folder: Path) -> None:
     say(folder, "whole")
     app_log.append(folder, b"2026-01-01T00:00:00.000000Z web.1 v1 ha")
 
-    assert texts(tail(config, "hello", 5)) == ["whole"]
+    assert texts(tail(config, "hello", 5)) == texts(tail(config, "hello", None)) == ["whole"]
 
 
 def test_long_lines_across_blocks(config: Config, folder: Path) -> None:
     lines = [str(count) + "x" * 15_000 for count in range(30)]
     say(folder, *lines)
 
-    assert texts(tail(config, "hello", 30)) == lines
+    assert texts(tail(config, "hello", 30)) == texts(tail(config, "hello", None)) == lines
 
 
 def test_an_app_without_a_log(config: Config) -> None:
-    assert tail(config, "nothing", 10) == []
+    assert not list(tail(config, "nothing", 10))
+    assert not list(tail(config, "nothing", None))
+
+
+@pytest.fixture
+def mixed(config: Config, folder: Path) -> Config:
+    """A minute between two lines."""
+    say(folder, "GET /old", release=11, at=0.0)
+    say(folder, "GET / 200", at=60.0)
+    say(folder, "\033[31mERROR\033[0m: lost", at=120.0)
+    say(folder, "tick: error", source="worker.1", at=180.0)
+    say(folder, "web.1 exited with 1", source="gitpaas", release=None, at=240.0)
+    return config
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        (Selection(), ["GET /old", "GET / 200", "\033[31mERROR\033[0m: lost", "tick: error", "web.1 exited with 1"]),
+        (Selection(since=120.0), ["\033[31mERROR\033[0m: lost", "tick: error", "web.1 exited with 1"]),
+        (Selection(since=-5.0, until=60.0), ["GET /old", "GET / 200"]),
+        (Selection(until=59.9), ["GET /old"]),
+        (Selection(release=11), ["GET /old"]),
+        (Selection(release=1), []),
+        (Selection(pattern="error"), ["\033[31mERROR\033[0m: lost", "tick: error"]),
+        (Selection(pattern="ERROR"), ["\033[31mERROR\033[0m: lost"]),
+        (Selection(pattern="^ERROR: "), ["\033[31mERROR\033[0m: lost"]),
+        (Selection("web", pattern="200$|lost"), ["GET / 200", "\033[31mERROR\033[0m: lost"]),
+        (Selection("worker", 12, 170.0, 190.0, "e.*r"), ["tick: error"]),
+        (Selection("web", 12, 170.0, 190.0, "e.*r"), []),
+        (Selection(pattern="-v"), []),
+        (Selection(pattern="web.1 v12"), []),
+    ],
+)
+def test_all_conditions_hold_for_what_is_wanted(mixed: Config, wanted: Selection, found: list[str]) -> None:
+    assert texts(tail(mixed, "hello", None, wanted)) == found
+    assert texts(tail(mixed, "hello", 2, wanted)) == found[-2:]
+
+
+def test_among_more_lines_than_are_looked_at_together(config: Config, folder: Path) -> None:
+    say(folder, *(f"line {number}" for number in range(12_345)))
+
+    assert len(list(tail(config, "hello", None))) == 12_345
+    assert texts(tail(config, "hello", None, Selection(pattern="[^0-9]7$|00$")))[:3] == [
+        "line 7",
+        "line 100",
+        "line 200",
+    ]
+    assert texts(tail(config, "hello", 2, Selection(pattern="000$"))) == ["line 11000", "line 12000"]
+    assert texts(tail(config, "hello", 1, Selection(pattern=" 7$"))) == ["line 7"]
+
+
+def test_a_part_that_is_older_than_what_is_wanted_is_not_read(config: Config, folder: Path) -> None:
+    say(folder, "old", at=50.0)
+    app_log.rotate(folder, 4)
+    os.utime(app_log.path(folder, 1), (50.0, 50.0))
+    say(folder, "new", at=200.0)
+
+    assert texts(tail(config, "hello", None, Selection(since=100.0))) == ["new"]
+    assert texts(tail(config, "hello", None, Selection(since=50.0))) == ["old", "new"]
+
+
+def test_letters_of_all_languages_are_letters(config: Config, folder: Path) -> None:
+    say(folder, "STRASSE ÜBER", "naïve")
+
+    assert texts(tail(config, "hello", None, Selection(pattern="^strasse über$"))) == ["STRASSE ÜBER"]
+    assert texts(tail(config, "hello", None, Selection(pattern="^na.ve$"))) == ["naïve"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [
+        ("(", "Unmatched ( or \\("),
+        ("[a", "Unmatched [, [^, [:, [., or [="),
+        ("((a{1000}){1000}){1000}", "Memory exhausted|Regular expression too big|Invalid"),
+    ],
+)
+def test_what_is_no_expression_or_too_large_a_one_is_told(pattern: str, reason: str) -> None:
+    with pytest.raises(UsageError, match="cannot be looked for") as caught:
+        Selection(pattern=pattern).check()
+    assert any(word in caught.value.message for word in reason.split("|"))
+
+
+def test_an_expression_that_takes_too_long_is_given_up(
+    config: Config, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gitpaas.logs.selection._PATIENCE", 1.0)
+    say(folder, "x" * 15_991 + "z")  # a prime number of them: no repetition of any part is the whole
+
+    with pytest.raises(UsageError, match="it takes too long"):
+        list(tail(config, "hello", None, Selection(pattern=r"^(xx+)\1+z$")))
 
 
 def test_new_lines_come(follower: Follower, folder: Path) -> None:
@@ -138,11 +245,22 @@ def test_following_begins_with_the_last_lines(config: Config, folder: Path) -> N
 
 
 def test_following_one_process(config: Config, folder: Path) -> None:
-    follower = Follower(config, "worker")
+    follower = Follower(config, Selection("worker"))
     say(folder, "no")
     say(folder, "yes", source="worker.1")
 
     assert follower.await_lines(1) == ["yes"]
+    follower.leave()
+
+
+def test_following_what_matches(config: Config, folder: Path) -> None:
+    say(folder, "error 0", "fine")
+    follower = Follower(config, Selection(pattern="error"), lines=None)
+    say(folder, "fine", "error 1")
+    follower.await_lines(2)
+    say(folder, "fine", "Error 2", "error 3", source="worker.1")
+
+    assert follower.await_lines(4) == ["error 0", "error 1", "Error 2", "error 3"]
     follower.leave()
 
 

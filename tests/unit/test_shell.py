@@ -163,3 +163,11 @@ def test_capture_too_slow() -> None:
     with pytest.raises(CommandFailed) as caught:
         shell.capture(["sleep", "60"], timeout=0.2)
     assert caught.value.code == 124
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux bounds a child from outside")
+def test_capture_gives_so_much_memory_and_no_more() -> None:
+    argv = [sys.executable, "-c", "import sys; sys.stdin.read(); x = bytes(300 * 1024**2); print(len(x))"]
+    assert shell.capture(argv, input=b"", memory=1024**3) == b"314572800\n"
+    with pytest.raises(CommandFailed, match="MemoryError"):
+        shell.capture(argv, input=b"", memory=256 * 1024**2)
