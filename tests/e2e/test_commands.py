@@ -135,6 +135,11 @@ def test_logs_show_what_the_app_prints(world: World, app: AppRepo) -> None:
     assert "a-line-of-mine" in app.ssh("logs", "-p", "web").output
     assert "a-line-of-mine" not in app.ssh("logs", "-p", "worker").output
     assert len(app.ssh("logs", "-n", "1").output.splitlines()) == 1
+    found = app.ssh("logs", "--since", "1h", "--grep", "'no such|LINE.of.mine$'")
+    assert not found.output
+    found = app.ssh("logs", "--since", "1h", "--grep", "'no such|line.of.mine'")
+    assert found.output.splitlines()
+    assert all("a-line-of-mine" in line for line in found.output.splitlines())
 
 
 def test_logs_tail_follows_and_ends_with_its_client(world: World, app: AppRepo) -> None:
