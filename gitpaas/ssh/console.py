@@ -9,7 +9,7 @@ from paramiko.channel import Channel
 from paramiko.ssh_exception import SSHException
 
 from gitpaas import output
-from gitpaas.errors import GitpaasError, UsageError
+from gitpaas.errors import GitpaasError, OutOfTime, UsageError
 from gitpaas.output import Console
 
 _MOST_INPUT = 16 * 1024 * 1024
@@ -64,6 +64,9 @@ class Terminal:
         self._channel.settimeout(_LOOK)
         try:
             yield ChannelStreams(self._channel, self._is_gone, screen)
+        except OutOfTime:
+            before = _LOOK  # perhaps nobody takes anything: who is told of it is not waited for
+            raise
         finally:
             self._channel.settimeout(before)
             screen.on_resize, screen.on_signal = lambda columns, rows: None, lambda number: None

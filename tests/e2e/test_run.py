@@ -250,8 +250,28 @@ def test_time_that_is_up_is_124_and_one_line(place: Place) -> None:
         assert one.errors == " !     It took longer than 1 seconds and was ended.\n"
     place.leaves_nothing(argument)
     wait_until(lambda: place.told().count("ended: it took longer than 1 seconds\n") == 2, "both in the log")
-    events = [event for event in place.world.ssh_json("events", place.app.name) if "took longer" in event["text"]]
+    events = [event for event in place.world.ssh_json("events", place.app.name) if "than 1 seconds" in event["text"]]
     assert [event["result"] for event in events] == ["failed", "failed"]
+
+
+@pytest.mark.parametrize("who", ["ssh", "ssh, stopped", "gitpaas"])
+def test_time_is_up_for_who_takes_no_output(place: Place, who: str) -> None:
+    argument, before = mark(), place.told()
+    words = ("run", place.app.name, "--timeout", "3", "--", "sh", "-c")
+    line = f"sleep {argument} & yes"
+    over_ssh = ["ssh", "-F", str(place.world.ssh_config), "paas", *words, f"'{line}'"]
+    argv = [str(GITPAAS), *words, line] if who == "gitpaas" else over_ssh
+    quiet = {"stdin": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(argv, env=place.world.env, stdout=subprocess.PIPE, **quiet) as client:
+        assert client.stdout
+        client.stdout.readline()
+        if "stopped" in who:
+            client.send_signal(signal.SIGSTOP)
+        place.leaves_nothing(argument)
+        wait_until(lambda: "ended: it took longer than 3 seconds\n" in place.told().removeprefix(before), "the log")
+        client.send_signal(signal.SIGCONT)
+        client.communicate(timeout=100)
+    assert client.returncode == 124
 
 
 def test_detached_command_goes_on_and_its_log_is_kept(place: Place) -> None:

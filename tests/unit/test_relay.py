@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from instances import until
 
 from gitpaas.errors import OutOfTime
 from gitpaas.oneoffs.relay import relay
@@ -112,6 +113,31 @@ def test_person_who_leaves_while_the_program_has_closed_its_output_is_noticed() 
 def test_reader_who_has_left_ends_it() -> None:
     with pytest.raises(ConnectionError):
         relay(Program((1, b"out")), Person(leaves=True))
+
+
+def test_time_is_up_while_nobody_takes_what_the_program_says() -> None:
+    class Busy(Person):
+        """Takes something only when the test says so."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.begun, self.may_go_on, self.ended = threading.Event(), threading.Event(), threading.Event()
+
+        def write(self, data: bytes, *, error: bool = False) -> None:
+            self.begun.set()
+            self.may_go_on.wait(60)
+            super().write(data, error=error)
+            self.ended.set()
+
+    program, person = Program((1, b"one"), (1, b"two"), code=None), Busy()
+    with pytest.raises(OutOfTime):
+        relay(program, person, timeout=1)
+    assert person.begun.is_set()
+    # what is said after that is nobody's: the program's descriptors may be closed already
+    person.may_go_on.set()
+    assert person.ended.wait(60)
+    until(lambda: "relay output" not in {thread.name for thread in threading.enumerate()})
+    assert (person.seen, program.says.get_nowait()) == ([(1, b"one")], (1, b"two"))
 
 
 @pytest.mark.parametrize("says", [(), ((1, b""),)], ids=["silent", "closed"])
