@@ -101,6 +101,8 @@ class RunOptions:
 
     port: int | None = None  # the one that web listens on, when neither PORT nor EXPOSE says it
     read_only: bool = False  # nothing but /tmp and the app's volumes can be written
+    check_path: str | None = None  # of the health check, whatever app.json says
+    check_timeout: float | None = None
 
 
 @dataclass(frozen=True)

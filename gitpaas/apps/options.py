@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 from gitpaas.errors import UsageError
 from gitpaas.names import variable_name, variable_value
 from gitpaas.store import App
-from gitpaas.values import BuildOptions, RunOptions
+from gitpaas.values import BuildOptions, HealthCheck, RunOptions
 
 BUILD_KEYS = ("builder", "root", "dockerfile", "target", "arg:NAME")
 RUN_KEYS = ("port", "read-only")
+CHECK_KEYS = ("path", "timeout")
 
 _STAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _LONGEST = 200  # characters of a path
@@ -61,6 +62,23 @@ def change_instances(now: RunOptions, changes: Mapping[str, str]) -> RunOptions:
         else:
             raise _unknown(key, RUN_KEYS)
     return now
+
+
+def change_checks(now: RunOptions, changes: Mapping[str, str], longest: float) -> RunOptions:
+    """The same for path and timeout (seconds, at most `longest`) of the health check."""
+    for key, value in changes.items():
+        if key == "path":
+            now = replace(now, check_path=_url_path(value) if value else None)
+        elif key == "timeout":
+            now = replace(now, check_timeout=_seconds(value, longest) if value else None)
+        else:
+            raise _unknown(key, CHECK_KEYS)
+    return now
+
+
+def health_check(now: RunOptions, check: HealthCheck) -> HealthCheck:
+    """The tree's own check, with what people chose in its place."""
+    return HealthCheck(now.check_path or check.path, now.check_timeout or check.timeout)
 
 
 def keep(app: App, chosen: BuildOptions | RunOptions) -> None:
@@ -120,6 +138,23 @@ def _switch(text: str) -> bool:
     if text not in _WORDS:
         raise UsageError(f"{text[:80]!r} is neither on nor off.", "For example: read-only=on")
     return _WORDS[text]
+
+
+def _url_path(text: str) -> str:
+    if not text.startswith("/") or not text.isascii() or not text.isprintable() or " " in text or len(text) > _LONGEST:
+        raise UsageError(f"{text[:80]!r} is not a path of an address.", "For example: path=/up")
+    return text
+
+
+def _seconds(text: str, longest: float) -> float:
+    if not re.fullmatch(r"\d{1,6}(\.\d{1,3})?s?", text, re.ASCII) or not float(text.removesuffix("s")):
+        raise UsageError(f"{text[:80]!r} is not a number of seconds above 0.", "For example: timeout=30")
+    if float(text.removesuffix("s")) > longest:
+        raise UsageError(
+            f"This server waits {longest:g} seconds for a new instance at most.",
+            "Its operator says so with the setting start_timeout.",
+        )
+    return float(text.removesuffix("s"))
 
 
 def _unknown(key: str, known: tuple[str, ...]) -> UsageError:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import click
-
 from gitpaas.apps import options
 from gitpaas.builders import BUILDERS
 from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
-from gitpaas.commands.parameters import app_argument
+from gitpaas.commands.parameters import app_argument, pairs_argument, parse_pairs, require_app
 from gitpaas.errors import UsageError
 from gitpaas.store import App
 from gitpaas.values import BuildOptions, RunOptions
@@ -18,7 +16,7 @@ from gitpaas.values import BuildOptions, RunOptions
 
 @command("builds:set", role="deploy", changes=True)
 @app_argument
-@click.argument("pairs", metavar="KEY=VALUE...", nargs=-1)
+@pairs_argument
 def builds(call: Call, app: str, pairs: Sequence[str]) -> None:
     """Say how an app is built: builder, root, dockerfile, target, arg:NAME. Without values, print what was said.
 
@@ -27,7 +25,7 @@ def builds(call: Call, app: str, pairs: Sequence[str]) -> None:
     whoever has it: secrets belong into config vars). An empty value unsets.
     """
     found = _app(call, app, pairs)
-    changes = _pairs(pairs)
+    changes = parse_pairs(pairs)
     chosen = options.change_builds(options.of_builds(found), changes)
     if not changes:
         return _show(call, chosen, f"{app}: the tree decides how it is built.")
@@ -42,7 +40,7 @@ def builds(call: Call, app: str, pairs: Sequence[str]) -> None:
 
 @command("ps:set", role="deploy", changes=True)
 @app_argument
-@click.argument("pairs", metavar="KEY=VALUE...", nargs=-1)
+@pairs_argument
 def instances(call: Call, app: str, pairs: Sequence[str]) -> None:
     """Say how an app's instances run: port, read-only. Without values, print what was said.
 
@@ -50,7 +48,7 @@ def instances(call: Call, app: str, pairs: Sequence[str]) -> None:
     but /tmp and the app's storage. An empty value unsets.
     """
     found = _app(call, app, pairs)
-    changes = _pairs(pairs)
+    changes = parse_pairs(pairs)
     chosen = options.change_instances(options.of_instances(found), changes)
     nothing = f"{app}: nothing is said of how its instances run."
     if not changes:
@@ -66,21 +64,9 @@ def instances(call: Call, app: str, pairs: Sequence[str]) -> None:
 
 
 def _app(call: Call, name: str, pairs: Sequence[str]) -> App:
-    if "=" in name:
-        raise UsageError("Which app?", f"The app comes first: APP {name}")
+    require_app(name)
     call.only_looks = not pairs
     return call.app(name)
-
-
-def _pairs(texts: Sequence[str]) -> dict[str, str]:
-    """{"root": "web"}"""
-    changes = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise UsageError(f"{text[:80]!r} is not KEY=VALUE.", "For example: root=apps/web. An empty value unsets.")
-        changes[key] = value
-    return changes
 
 
 def _show(call: Call, chosen: BuildOptions | RunOptions, nothing: str) -> None:

@@ -51,6 +51,28 @@ def all_option(function: Decorated) -> Decorated:
     return function
 
 
+def pairs_argument(function: Decorated) -> Decorated:
+    """KEY=VALUE ...; see parse_pairs."""
+    return click.argument("pairs", metavar="KEY=VALUE...", nargs=-1)(function)
+
+
+def parse_pairs(texts: Sequence[str]) -> dict[str, str]:
+    """{"root": "web"}. UsageError for what is none."""
+    changes = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"{text[:80]!r} is not KEY=VALUE.", "For example: root=apps/web. An empty value unsets.")
+        changes[key] = value
+    return changes
+
+
+def require_app(name: str) -> None:
+    """UsageError when it is a KEY=VALUE: the app was forgotten."""
+    if "=" in name:
+        raise UsageError("Which app?", f"The app comes first: APP {name}")
+
+
 def format_option(function: Decorated) -> Decorated:
     """--format text or json: the function gets it as `style`."""
     return click.option(

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from gitpaas import health, releases
+from gitpaas.apps import options
 from gitpaas.errors import Unhealthy
 from gitpaas.output import Output, seconds
 from gitpaas.platform import Platform
@@ -77,8 +78,8 @@ def require_alive(platform: Platform, instances: Sequence[Instance]) -> None:
 
 
 def health_check(platform: Platform, release: Release) -> HealthCheck:
-    """What the tree's app.json asks for, within the operator's limit of time."""
-    check = releases.artifact(release).health
+    """What the tree's app.json asks for or people chose, within the operator's limit of time."""
+    check = options.health_check(options.of_instances(release.app), releases.artifact(release).health)
     return replace(check, timeout=min(check.timeout, platform.config.start_timeout))
 
 

@@ -8,6 +8,8 @@ from typing import Any
 from flow import ALICE, WEB, Flow
 
 from gitpaas import deploy
+from gitpaas.apps import options
+from gitpaas.values import RunOptions
 
 TOLD = "app.json requires config vars that are not set"
 
@@ -70,3 +72,14 @@ def test_the_release_phase_knows_its_commit_and_the_url(flow: Flow) -> None:
     release = flow.deploy(f"release: echo phase $GITPAAS_COMMIT $GITPAAS_URL\n{WEB}")
 
     assert f"phase {release.commit} {flow.config.url('hello')}" in flow.lines.text
+
+
+def test_a_new_instance_is_asked_as_people_chose_whatever_the_tree_says(flow: Flow) -> None:
+    asks = {"app_json": json.dumps({"healthchecks": {"web": [{"path": "/stay", "timeout": 1}]}})}
+    options.keep(flow.app, RunOptions(check_path="/up", check_timeout=60.0))
+    flow.deploy(**asks)
+    assert "Health check: GET /up -> 200 after" in flow.lines.text
+
+    options.keep(flow.app, RunOptions())
+    assert flow.push(flow.commit(**asks)) == 1
+    assert flow.live.number == 1

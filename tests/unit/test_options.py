@@ -8,7 +8,7 @@ from callers import Caller
 from gitpaas.apps import options
 from gitpaas.errors import UsageError
 from gitpaas.store import App
-from gitpaas.values import BuildOptions, RunOptions
+from gitpaas.values import BuildOptions, HealthCheck, RunOptions
 
 
 def test_each_is_set_and_unset() -> None:
@@ -59,6 +59,31 @@ def test_instances_have_a_port_and_perhaps_nothing_to_write_to() -> None:
 def test_what_no_instance_could_use(changes: dict[str, str]) -> None:
     with pytest.raises(UsageError):
         options.change_instances(RunOptions(), changes)
+
+
+def test_the_health_check_is_the_trees_but_for_what_was_chosen() -> None:
+    of_tree = HealthCheck("/health", 20.0)
+    chosen = options.change_checks(RunOptions(8080), {"path": "/up?quick=1", "timeout": "2.5s"}, longest=60)
+
+    assert options.health_check(RunOptions(), of_tree) == of_tree
+    assert options.health_check(chosen, of_tree) == HealthCheck("/up?quick=1", 2.5)
+    assert options.health_check(options.change_checks(chosen, {"path": ""}, 60), of_tree) == HealthCheck("/health", 2.5)
+    assert options.change_checks(chosen, {"path": "", "timeout": ""}, longest=60) == RunOptions(8080)
+    assert options.written(chosen) == {"port": "8080"}, "ps:set has nothing to do with it"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"path": "up"}, {"path": "http://x/up"}, {"path": "/a b"}, {"path": "/a\r\nX: y"}, {"path": "/ä"},
+        {"path": "/" + "x" * 200}, {"timeout": "0"}, {"timeout": "-1"}, {"timeout": "nan"}, {"timeout": "1m"},
+        {"timeout": "60.1"}, {"interval": "1"},
+    ],
+)  # fmt: skip
+def test_what_no_check_could_be(changes: dict[str, str]) -> None:
+    with pytest.raises(UsageError) as caught:
+        options.change_checks(RunOptions(), changes, longest=60)
+    assert caught.value.hint
 
 
 def test_they_are_kept_with_the_app(operator: Caller) -> None:
