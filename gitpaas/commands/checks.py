@@ -32,11 +32,11 @@ def checks(call: Call, app: str, style: str) -> None:
 @app_argument
 @pairs_argument
 def change(call: Call, app: str, pairs: Sequence[str]) -> None:
-    """Say how a new web instance is asked whether it is ready, whatever app.json says: path, timeout. Without values,
-    print what holds.
+    """Say how a new web instance is asked: path, timeout. Without values, print what holds.
 
-    path=/up must answer with a status below 400; without one an open port is enough. timeout=SECONDS is how long it
-    may take until the deploy gives up and what runs goes on. An empty value unsets.
+    It goes before what app.json says. path=/up must answer with a status below 400; without one an open port is
+    enough. timeout=SECONDS is how long it may take until the deploy gives up and what runs goes on. An empty value
+    unsets.
     """
     require_app(app)
     call.only_looks = not pairs

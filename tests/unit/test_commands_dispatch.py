@@ -19,7 +19,7 @@ from gitpaas.values import Actor, Survey
 
 SECRET_FREE = {
     "apps", "apps:info", "config", "ps", "logs", "builds", "builds:info", "builds:output", "releases", "releases:info",
-    "releases:output", "open",
+    "releases:output", "open", "checks",
     "events", "storage", "disk", "access", "resource", "top", "cron",
 }  # fmt: skip
 ADMINS_ONLY = {
