@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from gitpaas.errors import BuildFailed
+from gitpaas.errors import BuildFailed, PackagesOutOfReach
 
 _TAIL = 15
 _BEFORE = 2  # lines before the one that names the cause
@@ -17,10 +17,11 @@ class _Cause(NamedTuple):
     sign: re.Pattern[str]
     message: str  # after the step's name
     hint: str
+    error: type[BuildFailed]
 
 
-def _cause(sign: str, message: str, hint: str) -> _Cause:
-    return _Cause(re.compile(sign), message, hint)
+def _cause(sign: str, message: str, hint: str, error: type[BuildFailed] = BuildFailed) -> _Cause:
+    return _Cause(re.compile(sign), message, hint, error)
 
 
 # The first that fits: what the user can mend before what only looks like the network.
@@ -57,10 +58,13 @@ _CAUSES = (
     ),
     _cause(
         r"dns error|failed to lookup address|error sending request|tunneling socket|[Cc]onnection refused"
+        r"|[Tt]emporary failure (in name resolution|resolving)|Could not resolve host"
+        r"|Some index files failed to download"
         r"|[Nn]etwork is unreachable|[Rr]equest timed out|operation timed out|invalid peer certificate"
         r"|\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|SELF_SIGNED_CERT|UNABLE_TO_GET_ISSUER)",
         "failed: the package registry could not be reached",
         "Nothing is wrong with the app: look at the server's network, then push the same commit again.",
+        PackagesOutOfReach,
     ),
 )
 
@@ -78,7 +82,7 @@ def blame(step: str, code: int, lines: Sequence[str]) -> BuildFailed:
         for number, line in enumerate(lines):
             if cause.sign.search(line):
                 told = tuple(lines[max(0, number - _BEFORE) :][:_TAIL])
-                return BuildFailed(f"{step} {cause.message}", step=step, tail=told, hint=cause.hint)
+                return cause.error(f"{step} {cause.message}", step=step, tail=told, hint=cause.hint)
     hint = None
     if code == _KILLED:
         hint = "It was killed, most likely for the memory it took: the limit is build_memory in the server's settings."

@@ -115,6 +115,18 @@ class ToolFailed(GitpaasError):
     """A program of the toolchain cannot be had, or does not do its work: the platform's problem, not the app's."""
 
 
+class OutOfReach(GitpaasError):
+    """What a build has to fetch from elsewhere could not be fetched: a program, an image, versions, packages."""
+
+
+class ToolOutOfReach(OutOfReach, ToolFailed):
+    """Before the app's own steps: the platform's problem."""
+
+
+class PackagesOutOfReach(OutOfReach, BuildFailed):
+    """In a step of the app's build."""
+
+
 def nearest(name: str, known: Iterable[str], otherwise: str) -> str:
     """The hint for a name that is not there: the one that is spelt almost like it, or else this."""
     near = difflib.get_close_matches(name, list(known), n=1)

@@ -7,8 +7,10 @@ without Docker makes slugs and nothing else.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from gitpaas.builders import Builder
-from gitpaas.errors import BuildFailed
+from gitpaas.errors import BuildFailed, GitpaasError, OutOfReach
 from gitpaas.output import Output
 from gitpaas.platform import Platform
 from gitpaas.values import Artifact, BuildOptions, BuildRequest, Detection
@@ -32,17 +34,33 @@ def asked_for(options: BuildOptions) -> str | None:
 
 
 def build(platform: Platform, builder: Builder, request: BuildRequest, out: Output) -> Artifact:
-    """Let it build. A tree that only a builder nobody asked for understands is told of that one."""
+    """Let it build. Where another one may do what this one cannot, that is told."""
     try:
         return builder.build(request, out)
-    except BuildFailed as error:
-        if error.step != "detect" or asked_for(request.options):
-            raise
-        for other in platform.builders:
-            if other.kind != builder.kind and (found := other.detect(request.tree)):
-                way = f"Or let it run as a {found.label} app without a container: " + _setting(request.app, other.name)
-                raise _with_hint(error, way) from error
+    except GitpaasError as error:
+        if way := _another_way(platform, builder, request, error):
+            error.hint = f"{error.hint}\n{way}" if error.hint else way
         raise
+
+
+def _another_way(platform: Platform, builder: Builder, request: BuildRequest, error: GitpaasError) -> str:
+    """Of a tree that only a builder nobody asked for understands, or that Railpack cannot get the means for."""
+    is_unknown = isinstance(error, BuildFailed) and error.step == "detect" and not asked_for(request.options)
+    is_cut_off = isinstance(error, OutOfReach) and builder.name == "railpack"
+    if not (is_unknown or is_cut_off):
+        return ""
+    for other in platform.builders:
+        if other.kind != builder.kind and (found := _detected(other, request)):
+            which = ", which takes neither Railpack nor images" if is_cut_off else ""
+            setting = f"ssh paas builds:set {request.app} builder={other.name}"
+            return f"Or let it run as a {found.label} app without a container{which}: {setting}"
+    return ""
+
+
+def _detected(builder: Builder, request: BuildRequest) -> Detection | None:
+    with suppress(BuildFailed):  # what is wrong for one that nobody has asked is nothing to tell
+        return builder.detect(request.tree)
+    return None
 
 
 def _own(platform: Platform) -> list[Builder]:
@@ -60,12 +78,3 @@ def _named(platform: Platform, name: str, app: str) -> Builder:
             hint=f"There is: {names}. To let the tree decide: ssh paas builds:set {app} builder= dockerfile= target=",
         )
     return found
-
-
-def _setting(app: str, builder: str) -> str:
-    return f"ssh paas builds:set {app} builder={builder}"
-
-
-def _with_hint(error: BuildFailed, more: str) -> BuildFailed:
-    hint = f"{error.hint}\n{more}" if error.hint else more
-    return BuildFailed(error.message, step=error.step, tail=error.tail, hint=hint)

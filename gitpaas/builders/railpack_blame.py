@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gitpaas.builders import railpack_look
 from gitpaas.builders.railpack_analysis import Analysis
-from gitpaas.errors import BuildFailed, ToolFailed
+from gitpaas.errors import BuildFailed, ToolFailed, ToolOutOfReach
 
 _TAIL = 15
 _NETWORK = re.compile(
@@ -29,7 +29,7 @@ _UNKNOWN_PACKAGE = re.compile(r"package `(\S+)` not available")
 _NO_START = "No start command detected"
 
 
-class Hiccup(ToolFailed):
+class Hiccup(ToolOutOfReach):
     """It may work when it is tried again."""
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gitpaas.blame import blame
 from gitpaas.buildkit.progress import Progress
-from gitpaas.errors import BuildFailed, GitpaasError, ToolFailed
+from gitpaas.errors import BuildFailed, GitpaasError, PackagesOutOfReach, ToolFailed, ToolOutOfReach
 
 _TAIL = 15
 _NO_PLACE = ("error: ", "time=", "-----")
@@ -116,10 +116,12 @@ def _network(text: str, progress: Progress) -> Trouble | None:
         return None
     if source := _SOURCE.search(text):
         hint = "If the image's name is right, look at the server's network."
-        return Trouble(ToolFailed(f"{source[1]} cannot be asked for: {_bare(source[2])}", hint), passing=True)
+        return Trouble(ToolOutOfReach(f"{source[1]} cannot be asked for: {_bare(source[2])}", hint), passing=True)
     if progress.failed and not progress.failed.is_internal:
-        return _fault(progress, f"{progress.failed.name} failed: {_bare(text)}", passing=True)
-    return Trouble(ToolFailed(f"A registry cannot be reached: {_bare(text)}"), passing=True)
+        message = f"{progress.failed.name} failed: {_bare(text)}"
+        return _fault(progress, message, passing=True, kind=PackagesOutOfReach)
+    hint = "Look at the server's network, then push the same commit again."
+    return Trouble(ToolOutOfReach(f"A registry cannot be reached: {_bare(text)}", hint), passing=True)
 
 
 def _denied(text: str, progress: Progress) -> Trouble | None:
@@ -153,11 +155,18 @@ def _no_secret(text: str, progress: Progress) -> Trouble | None:
     return _fault(progress, f"The config var {match[1]} is not set", hint)
 
 
-def _fault(progress: Progress, message: str, hint: str | None = None, *, passing: bool = False) -> Trouble:
+def _fault(
+    progress: Progress,
+    message: str,
+    hint: str | None = None,
+    *,
+    passing: bool = False,
+    kind: type[BuildFailed] = BuildFailed,
+) -> Trouble:
     """The app's: with the place in its Dockerfile that BuildKit tells."""
     place = tuple(line.rstrip() for line in progress.complaint if not line.startswith(_NO_PLACE))[-_TAIL:]
     step = progress.failed.name if progress.failed and not progress.failed.is_internal else "build"
-    return Trouble(BuildFailed(message, step=step, tail=place, hint=hint), passing, unseen=place)
+    return Trouble(kind(message, step=step, tail=place, hint=hint), passing, unseen=place)
 
 
 def _bare(text: str) -> str:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from gitpaas import locks
 from gitpaas.config import Config
-from gitpaas.errors import ToolFailed
+from gitpaas.errors import ToolFailed, ToolOutOfReach
 from gitpaas.toolchain.answers import prove
 from gitpaas.toolchain.fetch import fetch
 from gitpaas.toolchain.golang import Workshop
@@ -62,7 +62,7 @@ class Installer:
                 self.shelf.put(tool, made, source)
                 say(f"Installed {tool.name} {tool.version}")
                 return
-        raise ToolFailed(f"{tool.name} {tool.version} cannot be had: {'; '.join(tried)}", way_out(tool, self.pins))
+        raise ToolOutOfReach(f"{tool.name} {tool.version} cannot be had: {'; '.join(tried)}", way_out(tool, self.pins))
 
     def _from_archive(self, tool: Tool, target: Path, say: Say) -> None:
         archive = tool.archives.get(this_platform())

@@ -8,10 +8,10 @@ import flow as flows
 import pytest
 from flow import ALICE, MAIN, WEB, Flow, Images
 
-from gitpaas import deploy, releases
+from gitpaas import deploy, receive, releases
 from gitpaas.apps import options
 from gitpaas.config import Config
-from gitpaas.errors import NotFound
+from gitpaas.errors import BuildFailed, GitpaasError, NotFound, PackagesOutOfReach, ToolOutOfReach
 from gitpaas.releases import retention
 from gitpaas.store import App, Release
 
@@ -86,6 +86,42 @@ def test_tree_that_nothing_understands_is_told_what_to_add(flow: Flow, images: I
         "Or let it run as a Procfile app without a container: ssh paas builds:set hello builder=slug" in flow.lines.text
     )
     assert "app detected" not in flow.lines.text
+
+
+@pytest.mark.parametrize("error", [ToolOutOfReach("no versions", "Wait."), PackagesOutOfReach("no packages")])
+def test_railpack_without_its_network_is_not_the_only_way(flow: Flow, images: Images, error: GitpaasError) -> None:
+    images.railpack.fails = error
+
+    assert flow.push(flow.commit(WEB)) in {1, receive.PLATFORM_FAILED}
+
+    way = (
+        "Or let it run as a Procfile app without a container, which takes neither Railpack nor images: "
+        "ssh paas builds:set hello builder=slug\n"
+    )
+    assert way in flow.lines.text
+    assert (error.hint or "").startswith("Wait.") is isinstance(error, ToolOutOfReach)
+    # and it is one
+    images.railpack.fails = None
+    choose(flow, builder="slug")
+    assert releases.artifact(flow.deploy()).kind == "slug"
+
+
+def test_another_way_is_told_only_where_there_is_one(flow: Flow, images: Images) -> None:
+    # a tree that only an image can be made of
+    images.railpack._sign = "go.mod"
+    images.railpack.fails = ToolOutOfReach("no versions")
+    choose(flow, root="below")
+    assert flow.push(flow.commit(**{"below/go.mod": "module x\n"})) == receive.PLATFORM_FAILED
+    choose(flow, root="")
+    # a Dockerfile, whose image is what was asked for
+    images.dockerfile.fails = ToolOutOfReach("no base image")
+    assert flow.push(flow.commit(WEB, Dockerfile="FROM scratch\n")) == receive.PLATFORM_FAILED
+    # and what no network would mend
+    images.railpack._sign = "Procfile"
+    images.railpack.fails = BuildFailed("no such package", step="versions")
+    assert flow.push(flow.commit(WEB)) == 1
+    assert "no such package" in flow.lines.text
+    assert "builder=slug" not in flow.lines.text
 
 
 def test_build_is_told_what_the_live_release_was_made_of(flow: Flow, images: Images) -> None:

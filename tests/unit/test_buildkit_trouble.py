@@ -6,7 +6,7 @@ import pytest
 
 from gitpaas.buildkit.progress import Progress, Step
 from gitpaas.buildkit.trouble import explain
-from gitpaas.errors import BuildFailed, ToolFailed
+from gitpaas.errors import BuildFailed, OutOfReach, ToolFailed
 from gitpaas.output import Output
 
 SOLVE = "error: failed to solve: "
@@ -136,6 +136,14 @@ def test_the_platforms_fault(said: str, told: str, passes: bool) -> None:
     assert isinstance(trouble.error, ToolFailed)
     assert told in trouble.error.message
     assert trouble.passing is passes
+    assert isinstance(trouble.error, OutOfReach) is (passes and "BuildKit ended" not in told)
+
+
+def test_what_a_step_of_the_app_could_not_fetch_is_told_as_that() -> None:
+    trouble = explain(progress(SOLVE + "failed to copy: read tcp 1.2.3.4:443: connection reset by peer", "FROM x"))
+    assert isinstance(trouble.error, BuildFailed)
+    assert isinstance(trouble.error, OutOfReach)
+    assert trouble.passing
 
 
 def test_an_address_in_the_dockerfile_that_does_not_answer_is_tried_again_and_then_the_apps_fault() -> None:

@@ -16,7 +16,7 @@ from gitpaas.builders import node, node_runtime, plain, python_deps, railpack_lo
 from gitpaas.builders.interpreter import satisfies, wanted
 from gitpaas.builders.python_start import start_command
 from gitpaas.config import Config
-from gitpaas.errors import BuildFailed
+from gitpaas.errors import BuildFailed, OutOfReach
 from gitpaas.values import Secret
 
 PLACES = ("api", "site", "apps/web")
@@ -365,6 +365,13 @@ def _made(layer: Path) -> Path:
         ("npm error code ETARGET", "do not exist, or do not go together"),
         ("npm error code ENOTFOUND", "the package registry could not be reached"),
         ("  cause: dns error", "the package registry could not be reached"),
+        ("  Temporary failure resolving 'deb.debian.org'", "the package registry could not be reached"),
+        (
+            "W: Some index files failed to download. They have been ignored,",
+            "the package registry could not be reached",
+        ),
+        ("[Errno -3] Temporary failure in name resolution')': /simple/", "the package registry could not be reached"),
+        ("curl: (6) Could not resolve host: mise.jdx.dev", "the package registry could not be reached"),
         ("OSError: [Errno 28] No space left on device", "the server's disk is full"),
         ("ModuleNotFoundError: No module named 'x'", "exited with 1"),
     ],
@@ -375,6 +382,7 @@ def test_a_failed_step_is_told_in_the_users_words(said: str, message: str) -> No
     assert error.message.startswith("npm ci ")
     assert message in error.message
     assert error.tail == ("before", said)
+    assert isinstance(error, OutOfReach) == ("could not be reached" in message)
 
 
 def test_the_lines_about_the_cause_are_shown_and_not_the_help_text_after_them() -> None:
