@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -17,6 +18,8 @@ from gitpaas.procfile import read
 from gitpaas.runtimes.host import HostRuntime
 from gitpaas.values import Artifact, ArtifactKind, BuildRequest, Detection, Instance, InstanceSpec, Page, Survey
 
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
+
 
 class MemoryRouter:
     """A routing table that routes nothing. Tests set `open` to say how busy an address is."""
@@ -28,6 +31,7 @@ class MemoryRouter:
         self.held: set[str] = set()
         self.switches: list[tuple[str, tuple[str, ...] | Page]] = []  # every change, oldest first
         self._table: dict[str, tuple[str, ...] | Page] = {}
+        self._aliases: dict[str, str] = {}
 
     def point(self, host: str, addresses: Sequence[str]) -> None:
         if not 1 <= len(addresses) <= self.capacity:
@@ -49,6 +53,15 @@ class MemoryRouter:
 
     def routes(self) -> dict[str, tuple[str, ...] | Page]:
         return dict(self._table)
+
+    def alias(self, name: str, host: str | None) -> None:
+        if not all(NAME.fullmatch(one) for one in (name.removeprefix("*."), host or "x")):
+            raise RouterFailed(f"{name} or {host}")
+        self._aliases = {key: value for key, value in self._aliases.items() if key != name}
+        self._aliases |= {name: host} if host else {}
+
+    def aliases(self) -> Mapping[str, str]:
+        return self._aliases
 
     def connections(self, address: str) -> int:
         return self.open.get(address, 0)

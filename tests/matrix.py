@@ -58,6 +58,7 @@ _WORDS = {
     "quantities": "web=1",
     "mount": "data:/data",
     "host": "ghcr.io",
+    "names": "www.example.com",
 }
 
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gitpaas import access, linux, locks, logs, shell, tree
+from gitpaas.apps import aliases
 from gitpaas.config import Config
 from gitpaas.errors import Conflict, NotAllowed, NotFound, nearest
 from gitpaas.git import repository
@@ -92,12 +93,13 @@ def stored_message(app: App | None, refs: Sequence[str]) -> str:
 
 
 def destroy(platform: Platform, app: App) -> None:
-    """Stop it, forget its host, and remove everything it had. Conflict while a build of it runs."""
+    """Stop it, forget its host and domains, and remove everything it had. Conflict while a build of it runs."""
     config, name = platform.config, app.name
     with locks.held(config.rollout_lock(name)), locks.held(config.live_lock(name)):
         platform.runtime.running(name)  # EngineFailed as long as nothing is gone yet
         _take_away(platform, app)
         platform.router.forget(config.host(name))
+        aliases.settle(platform)  # its domains went with its row
         if instances := platform.runtime.running(name):
             with ThreadPoolExecutor(len(instances)) as together:
                 list(together.map(lambda instance: platform.runtime.stop(instance, config.stop_grace), instances))

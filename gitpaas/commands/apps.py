@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
-from gitpaas.apps import holding, options
+from gitpaas.apps import domainname, domains, holding, options
 from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
 from gitpaas.commands.parameters import app_argument, format_option
 from gitpaas.commands.table import UNSEEN, Column, ago, iso, render
 from gitpaas.errors import UsageError
-from gitpaas.store import App
+from gitpaas.store import App, Domain
 from gitpaas.values import Instance, Survey
 
 
@@ -25,7 +25,9 @@ def listing(call: Call, style: str) -> None:
     from gitpaas import apps
 
     seen = call.platform.runtime.survey()
-    found = [describe(call, app, seen) for app in apps.listing(call.platform) if call.may("read", app.name)]
+    added = domains.by_app()
+    mine = [app for app in apps.listing(call.platform) if call.may("read", app.name)]
+    found = [describe(call, app, seen, added.get(app.id, ())) for app in mine]
     if style == "json":
         return call.say_json(found)
     if seen.unseen:
@@ -56,7 +58,7 @@ def create(call: Call, app: str) -> None:
 def info(call: Call, app: str, style: str) -> None:
     """Show one app: release, processes, branch, age."""
     found = call.app(app)
-    shown = describe(call, found, call.platform.runtime.survey(found.name))
+    shown = describe(call, found, call.platform.runtime.survey(found.name), domains.of(found))
     if style == "json":
         return call.say_json(shown)
     for label, value in _lines(found, shown):
@@ -81,7 +83,7 @@ def destroy(call: Call, app: str, confirm: str | None) -> None:
     call.say(f"{found.name} is gone.")
 
 
-def describe(call: Call, app: App, seen: Survey) -> dict[str, Any]:
+def describe(call: Call, app: App, seen: Survey, added: Sequence[Domain]) -> dict[str, Any]:
     """An app as JSON shows it to whoever asks: arguments of builds may be secrets all the same."""
     told = options.written(options.of_builds(app))
     if not call.may("deploy", app.name):
@@ -91,6 +93,7 @@ def describe(call: Call, app: App, seen: Survey) -> dict[str, Any]:
     return {
         "name": app.name,
         "url": call.config.url(app.name),
+        "domains": [row.name for row in added],
         "state": _state(app, own, bool(seen.unseen)),
         "release": app.release,
         "running": dict(sorted(running.items())),
@@ -125,6 +128,7 @@ def _lines(app: App, shown: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("App", shown["name"]),
         ("URL", shown["url"]),
+        *([("Domains", " ".join(map(domainname.shown, shown["domains"])))] if shown["domains"] else []),
         ("State", shown["state"]),
         ("Release", _version(shown)),
         ("Running", _counts(shown)),

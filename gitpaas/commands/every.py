@@ -11,6 +11,7 @@ from gitpaas.commands import (
     cron,
     disk,
     doctor,
+    domains,
     enter,
     events,
     help,  # noqa: A004  (a module, named after its command)
@@ -49,6 +50,7 @@ COMMANDS: tuple[Command, ...] = (
     *releases.COMMANDS,
     *storage.COMMANDS,
     *checks.COMMANDS,
+    *domains.COMMANDS,
     *maintenance.COMMANDS,
     *keys.COMMANDS,
     *access.COMMANDS,

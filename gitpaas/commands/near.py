@@ -23,6 +23,7 @@ _ELSEWHERE = {
     "history": "releases", "releases:rollback": "rollback",
     "deploy": "ps:rebuild", "redeploy": "ps:rebuild", "builds:create": "ps:rebuild",
     "ps:status": "ps",
+    "domains:set": "domains:add", "domains:delete": "domains:remove", "domains:clear": "domains:remove",
     "users": "access", "ssh-keys": "keys", "ssh-keys:add": "keys:add", "ssh-keys:remove": "keys:remove",
     "ssh-keys:list": "keys",
 }  # fmt: skip

@@ -106,8 +106,10 @@ class Config(StateDirectory):
         return f"{app}.{self.base_domain}"
 
     def url(self, app: str) -> str:
-        port = "" if self.http_port == 80 else f":{self.http_port}"
-        return f"http://{self.host(app)}{port}"
+        return self.url_of(self.host(app))
+
+    def url_of(self, host: str) -> str:
+        return f"http://{host}" + ("" if self.http_port == 80 else f":{self.http_port}")
 
     def build_environment(self) -> dict[str, str]:
         """The server's own variables that builds may see: proxies, certificates, and those the operator names."""

@@ -131,6 +131,11 @@ class StateDirectory:
         """Held while a build's row and its lock appear, and by who must not see one without the other."""
         return self.locks / "tickets"
 
+    @property
+    def aliases_lock(self) -> Path:
+        """Held while the router is told of custom domains, by who reads them with the lock held."""
+        return self.locks / "aliases"
+
     def build_lock(self, build: int) -> Path:
         """Held by the process that runs the build, for as long as it lives."""
         return self.locks / "builds" / str(build)

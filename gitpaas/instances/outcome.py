@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from gitpaas import apps, releases
-from gitpaas.apps import configvars, formations
+from gitpaas.apps import configvars, domains, formations
 from gitpaas.platform import Platform
 from gitpaas.releases import differences
 from gitpaas.store import App, Release
+
+_URLS = 5  # besides the app's own
 
 
 def outcome(platform: Platform, release: Release) -> list[str]:
@@ -16,6 +18,7 @@ def outcome(platform: Platform, release: Release) -> list[str]:
     app = apps.now(release.app)
     url, made = platform.config.url(app.name), releases.artifact(release)
     lines = [url if "web" in made.processes else f"It has no web process, so nothing answers at {url}"]
+    lines += _further_urls(platform, app) if "web" in made.processes else []
     formation = formations.of(app, made)
     idle = [process for process, count in formation.items() if not count]
     if len(idle) == len(formation) and not app.stopped:
@@ -29,6 +32,13 @@ def waiting(platform: Platform, app: App, release: Release) -> list[str]:
     """Who goes back learns which config vars wait for the next release, as they did before: names, never values."""
     names = configvars.not_live(platform, app, release)
     return [f"Not live yet, for the next release: {', '.join(names)} (ssh paas config {app.name})"] if names else []
+
+
+def _further_urls(platform: Platform, app: App) -> list[str]:
+    """Of many the first few."""
+    urls = domains.urls(platform, app)
+    more = [f"and {len(urls) - _URLS} more: ssh paas domains {app.name}"] if len(urls) > _URLS else []
+    return [*urls[:_URLS], *more]
 
 
 def _scaling(app: App, processes: Sequence[str]) -> str:

@@ -13,8 +13,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from gitpaas import health, locks, releases
+from gitpaas.apps import aliases
 from gitpaas.builds import queue
-from gitpaas.errors import RuntimeFailed
+from gitpaas.errors import RouterFailed, RuntimeFailed
 from gitpaas.instances import leaving, rolling, sights, starting
 from gitpaas.instances.news import News, Tell
 from gitpaas.instances.plan import Missing, Plan
@@ -49,6 +50,7 @@ class Reconciler:
         self._stopping: set[str] = set()
         self._intents = Intents(platform.store)
         self._one_offs = Settling(platform)
+        self._aliases = aliases.Mending(platform)
         self._settled: dict[str, Sight] = {}  # of the round before, by app, where nothing was to be done
 
     @property
@@ -77,6 +79,7 @@ class Reconciler:
             self._settled = settled
             self._forget_unknown_hosts(routes, all_intents)
             self._settle_one_offs(survey)
+            self._mend_aliases()
 
     def _is_well(self, name: str, sight: Sight, survey: Survey) -> bool:
         """Look at one app, and mend it. True when it stays as it should be for as long as it looks like this."""
@@ -141,6 +144,12 @@ class Reconciler:
             self._one_offs.settle(survey, self._stop)
         except RuntimeFailed as error:
             _log.warning("one-off commands: %s", error)
+
+    def _mend_aliases(self) -> None:
+        try:
+            self._aliases.run_once()
+        except RouterFailed as error:
+            _log.warning("%s", error.message)
 
     def _staying(self, instances: Sequence[Instance], gone: Collection[str] = ()) -> list[Instance]:
         """Without those that are being stopped, by us or by somebody else (`gone`): they may answer for a while yet,

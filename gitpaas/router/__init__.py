@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from gitpaas.values import Page
@@ -34,6 +34,13 @@ class Router(Protocol):
 
     def route(self, host: str) -> tuple[str, ...] | Page | None:
         """The same of one host; None when it is unknown. It costs the same however many hosts there are."""
+
+    def alias(self, name: str, host: str | None) -> None:
+        """Answer a name as a host is answered, now and whatever becomes of that; None: no more. `*.example.com` is any
+        name one label beneath. A host goes before a name that is spelt like it, and a name before a wildcard."""
+
+    def aliases(self) -> Mapping[str, str]:
+        """Every such name and its host, which may be unknown: then nothing answers at the name either."""
 
     def connections(self, address: str) -> int:
         """Open connections to an instance, idle keep-alives included: 0 means it has drained."""

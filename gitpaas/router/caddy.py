@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import cycle, islice, pairwise
 from pathlib import Path
@@ -15,6 +15,8 @@ from typing import get_args
 from gitpaas import locks
 from gitpaas.errors import RouterFailed
 from gitpaas.linux import sockets
+from gitpaas.router import folder
+from gitpaas.router.aliases import Aliases
 from gitpaas.values import Page
 
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")  # as in the Caddyfile
@@ -25,12 +27,8 @@ _FIRST = 9_999_999_999  # counts down; ten digits, so that names sort as numbers
 # A request that has read the directory just before a switch looks for the old name a moment later.
 _LINGER = 1.0
 
-# A directory that changed a moment ago may change once more within the same tick of its file system's clock.
-_SAME_TICK = 1.0
-
 _Answer = tuple[str, ...] | Page
-_Version = tuple[int, int]  # of a directory: its inode, and when it was changed
-_Read = tuple[_Version | None, _Answer | None]
+_Read = tuple[folder.Version | None, _Answer | None]
 
 _HINT = "The state directory must be writable and its disk not full."
 
@@ -43,6 +41,7 @@ class CaddyRouter:
     def __init__(self, routes: Path) -> None:
         self._routes = routes
         self._known: dict[str, _Read] = {}  # what routes() has read
+        self._aliases = Aliases(routes)
 
     def point(self, host: str, addresses: Sequence[str]) -> None:
         with self._changing(host) as site:
@@ -69,34 +68,46 @@ class CaddyRouter:
 
     def routes(self) -> dict[str, _Answer]:
         known, now = self._known, time.time()
-        hosts = [name for name in _names(self._routes) if name[0] != "."]
+        hosts = [name for name in folder.names(self._routes) if name[0] != "."]
         self._known = {host: self._read(host, known.get(host), now) for host in hosts}
         return {host: answer for host, (_, answer) in self._known.items() if answer is not None}
 
     def route(self, host: str) -> _Answer | None:
-        names = _names(f"{self._routes}/{host}/to") if _HOST.fullmatch(host) else []
+        names = folder.names(f"{self._routes}/{host}/to") if _HOST.fullmatch(host) else []
         if not names:  # not there, or only held
             return None
         answer = _after_at(names[0])
         return _PAGES.get(answer) or tuple(dict.fromkeys(answer.split(",")))
+
+    def alias(self, name: str, host: str | None) -> None:
+        with self._changing(name.removeprefix("*.")):
+            self._aliases.set(name, host and _required(host))
+
+    def aliases(self) -> Mapping[str, str]:
+        return self._aliases.all()
 
     def connections(self, address: str) -> int:
         return sockets.connections(address)
 
     def _read(self, host: str, before: _Read | None, now: float) -> _Read:
         """A directory is listed again when it has changed: each host is asked for every second, and hardly any has."""
-        version = _version(f"{self._routes}/{host}/to", now)
+        version = folder.version(f"{self._routes}/{host}/to", now)
         return before if before and version and before[0] == version else (version, self.route(host))
 
     @contextmanager
     def _changing(self, host: str) -> Iterator[Path]:
-        if not _HOST.fullmatch(host):
-            raise RouterFailed(f"{host[:80]!r} is not a host name that can be routed")
+        site = self._routes / _required(host)
         try:
             with locks.held(self._routes / ".lock"):
-                yield self._routes / host
+                yield site
         except OSError as error:
             raise RouterFailed(f"The route of {host} cannot be changed: {error}", _HINT) from error
+
+
+def _required(host: str) -> str:
+    if not _HOST.fullmatch(host):
+        raise RouterFailed(f"{host[:80]!r} is not a host name that can be routed")
+    return host
 
 
 def _slots(addresses: Sequence[str]) -> str:
@@ -109,7 +120,7 @@ def _slots(addresses: Sequence[str]) -> str:
 
 def _switch(directory: Path, answer: str) -> None:
     directory.mkdir(parents=True, exist_ok=True)
-    names = _names(directory)
+    names = folder.names(directory)
     if names and _after_at(names[0]) == answer:
         return
     number = int(names[0].partition("@")[0]) - 1 if names else _FIRST
@@ -122,23 +133,6 @@ def _tidy(directory: Path, names: list[str]) -> None:
     for newer, old in reversed(list(pairwise(names))):
         if time.time() - (directory / newer).stat().st_mtime > _LINGER:
             (directory / old).unlink()
-
-
-def _names(directory: str | Path) -> list[str]:
-    """Sorted, so that of a host's answers the newest comes first. Without pathlib: every host is asked each second."""
-    try:
-        return sorted(os.listdir(directory))  # noqa: PTH208
-    except FileNotFoundError:
-        return []
-
-
-def _version(directory: str, now: float) -> _Version | None:
-    """None when that says nothing: it is not there, or was changed just now."""
-    try:
-        status = os.stat(directory)  # noqa: PTH116
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return (status.st_ino, status.st_mtime_ns) if now - status.st_mtime > _SAME_TICK else None
 
 
 def _after_at(name: str) -> str:

@@ -139,3 +139,14 @@ def m0004_people_one_offs_and_what_a_release_was(database: Database) -> None:
         " missed_from REAL NOT NULL, missed_to REAL NOT NULL, missed_because VARCHAR(255) NOT NULL)",
         "CREATE UNIQUE INDEX schedule_app_name ON schedule (app_id, name)",
     )
+
+
+@step
+def m0005_domains(database: Database) -> None:
+    _run(
+        database,
+        "CREATE TABLE domain (id INTEGER PRIMARY KEY,"
+        " app_id INTEGER NOT NULL REFERENCES app (id) ON DELETE CASCADE, name VARCHAR(255) NOT NULL UNIQUE,"
+        ' created_at REAL NOT NULL, "by" VARCHAR(255) NOT NULL)',
+        "CREATE INDEX domain_app ON domain (app_id)",
+    )

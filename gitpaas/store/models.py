@@ -137,6 +137,16 @@ class Volume(Row):
         indexes = ((("app", "name"), True), (("app", "target"), True))
 
 
+class Domain(Row):
+    """A name besides its own at which an app answers."""
+
+    app_id: int
+    app = ForeignKeyField(App, backref="domains", on_delete="CASCADE")
+    name = CharField(unique=True)  # as the DNS has it: www.example.com, xn--bcher-kva.example, *.example.com
+    created_at = FloatField(default=time.time)
+    by = CharField()
+
+
 class Access(Row):
     """What a person may do with one app, or with all when `app` is None, besides what the role of a key allows."""
 

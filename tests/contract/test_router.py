@@ -102,5 +102,57 @@ def test_one_host_is_told_like_all_of_them(router: Router) -> None:
     assert [router.route(host) for host in ("held.localhost", "nobody.localhost", "..", "")] == [None] * 4
 
 
+def test_a_name_stands_for_a_host_until_it_is_taken_away(router: Router) -> None:
+    assert router.aliases() == {}
+    router.alias("www.example.com", "demo.localhost")
+    router.alias("*.example.com", "other.localhost")
+    router.alias("example.com", "demo.localhost")
+    router.alias("example.com", "demo.localhost")
+    router.alias("www.example.com", "other.localhost")
+    assert router.aliases() == {
+        "www.example.com": "other.localhost",
+        "*.example.com": "other.localhost",
+        "example.com": "demo.localhost",
+    }
+
+    router.alias("example.com", None)
+    router.alias("*.example.com", None)
+    router.alias("nobody.example.com", None)
+    assert router.aliases() == {"www.example.com": "other.localhost"}
+
+
+def test_names_are_no_hosts_and_change_with_none(router: Router) -> None:
+    router.point("demo.localhost", ["127.0.0.1:20001"])
+    router.alias("www.example.com", "demo.localhost")
+    router.alias("late.example.com", "later.localhost")
+    router.forget("demo.localhost")
+    router.show("later.localhost", "empty")
+
+    assert router.routes() == {"later.localhost": "empty"}
+    assert router.route("www.example.com") is None
+    assert router.aliases() == {"www.example.com": "demo.localhost", "late.example.com": "later.localhost"}
+
+
+LONGEST = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 61])
+
+
+@pytest.mark.parametrize("name", [LONGEST, f"*.{LONGEST[2:]}", "localhost", "xn--bcher-kva.example"])
+def test_any_name_of_the_dns_can_stand_for_a_host(router: Router, name: str) -> None:
+    router.alias(name, "demo.localhost")
+    assert router.aliases() == {name: "demo.localhost"}
+
+    router.alias(name, None)
+    assert router.aliases() == {}
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "*", "*.", "*.*.com", "_.com", "A.com", "x.com.", "b\0", "x" * 254])
+def test_what_is_no_name_stands_for_nothing(router: Router, name: str) -> None:
+    for pair in ((name, "demo.localhost"), ("www.example.com", name)):
+        if pair[1]:
+            with pytest.raises(RouterFailed):
+                router.alias(*pair)
+    assert router.aliases() == {}
+
+
 def test_nobody_is_connected_to_an_unused_address(router: Router) -> None:
     assert router.connections("127.0.0.1:1") == 0

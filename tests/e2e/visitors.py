@@ -31,11 +31,11 @@ class Load:
 
 
 @contextmanager
-def load_on(app: AppRepo) -> Iterator[Load]:
-    """A steady load: keep-alive GETs, GETs on new connections, and POSTs."""
+def load_on(app: AppRepo, host: str | None = None) -> Iterator[Load]:
+    """A steady load on the app's own host, or another one of its: keep-alive GETs, GETs on new connections, POSTs."""
     load, over = Load(), threading.Event()
     visitors = [
-        threading.Thread(target=_visit, args=(app.world, app.name, kind, load, over))
+        threading.Thread(target=_visit, args=(app.world, host or f"{app.name}.localhost", kind, load, over))
         for kind in ("keep-alive", "keep-alive", "new", "post")[:THREADS]
     ]
     for visitor in visitors:
@@ -48,25 +48,25 @@ def load_on(app: AppRepo) -> Iterator[Load]:
             visitor.join(timeout=30)
 
 
-def _visit(world: World, app: str, kind: str, load: Load, over: threading.Event) -> None:
+def _visit(world: World, host: str, kind: str, load: Load, over: threading.Event) -> None:
     due = time.monotonic()
     with closing(world.connect()) as connection:
         while not over.is_set():
-            load.count(_request(connection, app, kind))
+            load.count(_request(connection, host, kind))
             if kind == "new":
                 connection.close()
             due = max(due + THREADS / RATE, time.monotonic() - 1)  # a slow moment is not made up for with a burst
             time.sleep(max(0.0, due - time.monotonic()))
 
 
-def _request(connection: http.client.HTTPConnection, app: str, kind: str) -> str | None:
+def _request(connection: http.client.HTTPConnection, host: str, kind: str) -> str | None:
     """None when all is well, else what came instead."""
-    host = {"Host": f"{app}.localhost"}
+    headers = {"Host": host}
     try:
         if kind == "post":
-            connection.request("POST", "/", body=b"x" * 1000, headers=host)
+            connection.request("POST", "/", body=b"x" * 1000, headers=headers)
         else:
-            connection.request("GET", "/", headers=host)
+            connection.request("GET", "/", headers=headers)
         response = connection.getresponse()
         body = response.read()
     except (OSError, http.client.HTTPException) as error:

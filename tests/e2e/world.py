@@ -162,8 +162,12 @@ class World:
 
     def get(self, app: str, path: str = "/", timeout: float = 60) -> Answer:
         """What the app's URL answers."""
+        return self.get_from(f"{app}.localhost", path, timeout)
+
+    def get_from(self, host: str, path: str = "/", timeout: float = 60) -> Answer:
+        """What the router answers for a host."""
         with closing(self.connect(timeout)) as connection:
-            connection.request("GET", path, headers={"Host": f"{app}.localhost"})
+            connection.request("GET", path, headers={"Host": host})
             response = connection.getresponse()
             return Answer(response.status, response.read().decode(), dict(response.headers))
 

@@ -103,16 +103,100 @@ def test_a_host_may_be_spelt_in_capitals_or_with_a_trailing_dot(paas: Routing, a
     assert paas.get(host).body == b"1"
 
 
+@pytest.mark.parametrize("host", ["www.example.com", "WWW.Example.COM", "www.example.com.", "www.example.com:8080"])
+def test_a_name_answers_as_the_host_that_it_stands_for(paas: Routing, app: App, host: str) -> None:
+    paas.router.alias("www.example.com", "named.localhost")
+    assert paas.get(host).status == 404
+    for page in PAGES:
+        paas.router.show("named.localhost", page)
+        assert paas.get(host).status == PAGES[page][0]
+
+    paas.router.point("named.localhost", [app.address])
+    assert paas.get(host).body == b"1"
+    assert f'"host": "{host.lower()}"' in paas.get(host, "/headers").body.decode()
+    paas.router.hold("named.localhost", True)
+    assert b"maintenance" in paas.get(host).body
+    paas.router.hold("named.localhost", False)
+    assert paas.get(host).body == b"1"
+
+    paas.router.forget("named.localhost")
+    assert paas.get(host).status == 404
+
+
+def test_the_nearest_name_answers(paas: Routing) -> None:
+    with ExitStack() as stack:
+        for name in ("apex", "exact", "wild", "deep"):
+            paas.router.point(f"{name}.localhost", [stack.enter_context(serving(name)).address])
+        for name, host in {
+            "example.org": "apex",
+            "www.example.org": "exact",
+            "*.example.org": "wild",
+            "*.deep.example.org": "deep",
+        }.items():
+            paas.router.alias(name, f"{host}.localhost")
+
+        def answers(*hosts: str) -> list[str]:
+            return [paas.get(host).body.decode() for host in hosts]
+
+        assert answers("example.org", "www.example.org", "any.example.org", "WWW.Example.ORG.", "Any.Example.org.") == [
+            "apex", "exact", "wild", "exact", "wild",
+        ]  # fmt: skip
+        assert answers("a.deep.example.org", "deep.example.org", "1-2.example.org") == ["deep", "wild", "wild"]
+        unknown = [
+            "a.b.example.org",
+            "a.b.deep.example.org",
+            "_.example.org",
+            "*.example.org",
+            "-.example.org.x",
+            "org",
+        ]
+        assert [paas.get(host).status for host in unknown] == [404] * len(unknown)
+
+        # One that comes later goes before the wildcard, and leaves it when it goes.
+        paas.router.alias("any.example.org", "exact.localhost")
+        assert answers("any.example.org") == ["exact"]
+        paas.router.alias("any.example.org", None)
+        assert answers("any.example.org") == ["wild"]
+        paas.router.alias("*.example.org", None)
+        assert [paas.get(host).status for host in ("any.example.org", "www.example.org")] == [404, 200]
+
+
+def test_maintenance_of_a_wildcard_covers_what_it_stands_for_alone(paas: Routing) -> None:
+    with serving("exact") as exact, serving("wild") as wild:
+        paas.router.point("calm.localhost", [exact.address])
+        paas.router.point("busy.localhost", [wild.address])
+        paas.router.alias("www.example.net", "calm.localhost")
+        paas.router.alias("*.example.net", "busy.localhost")
+
+        paas.router.hold("busy.localhost", True)
+        assert [paas.get(f"{name}.example.net").status for name in ("www", "any")] == [200, 503]
+        paas.router.hold("busy.localhost", False)
+        paas.router.hold("calm.localhost", True)
+        assert [paas.get(f"{name}.example.net").status for name in ("www", "any")] == [503, 200]
+
+
+def test_a_host_itself_goes_before_a_name_that_is_spelt_like_it(paas: Routing) -> None:
+    with serving("own") as own, serving("other") as other:
+        paas.router.point("own.localhost", [own.address])
+        paas.router.point("other.localhost", [other.address])
+        paas.router.alias("own.localhost", "other.localhost")
+
+        assert paas.get("own.localhost").body == b"own"
+
+
 @pytest.mark.parametrize(
     "host",
     [
         b"..", b"../secret", b"..%2fsecret", b"%2e%2e", b"", b"*", b"?", b"[a-z]*.localhost", b"[::1]", b"[::1]:80",
         b"127.0.0.1", b"secret/to", b"x/../secret", b"\\..\\secret", b"secret\x00", b"se\xc3\xbc", b"{env.HOME}", b"-",
         b"a" * 300, b".", b".secret", b"secret..", b".lock",
+        b".aliases", b".aliases/_.secret", b"_.secret", b"*.secret", b"..secret", b"a/b.secret", b"?.secret",
+        b"a..secret",
     ],
 )  # fmt: skip
 def test_a_strange_host_never_leaves_the_routing_table(paas: Routing, app: App, host: bytes) -> None:
     paas.router.point("secret", [app.address])
+    paas.router.alias("*.secret", "secret")
     # What a host of `..` would find: the state directory itself must not be a route.
     outside = paas.config.home / "to"
     outside.mkdir(exist_ok=True)

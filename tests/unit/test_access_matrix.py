@@ -57,10 +57,10 @@ def test_what_lists_apps_lists_those_one_may_see(operator: Caller) -> None:
         operator("maintenance:on", name)
     scoped, nobody = operator.over_ssh(None, hello="read"), operator.over_ssh(None)
 
-    for listing in ("apps", "events", "access", "disk"):
+    for listing in ("apps", "events", "access", "disk", "domains"):
         assert "there" not in scoped(listing).out, listing
         assert "hello" not in nobody(listing).out, listing
-    for listing in ("apps", "events"):
+    for listing in ("apps", "events", "domains"):
         assert "there" in operator.over_ssh("read")(listing).out
         assert "hello" in scoped(listing).out
     assert "hello" in scoped().out

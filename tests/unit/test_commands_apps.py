@@ -71,6 +71,7 @@ def test_an_app_as_json(admin: Caller) -> None:
     assert shown == {
         "name": "hello",
         "url": "http://hello.localhost:8080",
+        "domains": [],
         "state": "empty",
         "release": None,
         "running": {},

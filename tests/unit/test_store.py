@@ -11,7 +11,7 @@ import pytest
 
 from gitpaas import store
 from gitpaas.errors import BadConfig, StoreFailed
-from gitpaas.store import App, ConfigVar, Store, models
+from gitpaas.store import App, ConfigVar, Domain, Store, models
 from gitpaas.store.migrations import STEPS
 
 
@@ -50,6 +50,9 @@ def test_an_old_database_is_brought_up_to_date_and_keeps_its_rows(tmp_path: Path
     with opened.session():
         assert [row.name for row in App.select()] == ["hello"]
         assert sorted(row.name for row in models.Migration.select()) == sorted(name for name, _ in STEPS)
+        Domain.create(app=App.get(), name="example.com", by="me")
+        App.get().delete_instance()
+        assert not Domain.select().exists()
     opened.close()
 
 
