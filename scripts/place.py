@@ -32,6 +32,11 @@ class Place:
     sample: Path
 
     @property
+    def known_hosts(self) -> Path:
+        """Of `paas` alone."""
+        return self.config.home / "known_hosts"
+
+    @property
     def ssh(self) -> list[str]:
         """How to call ssh. OpenSSH takes ~ from the user database, not from $HOME, so it may have to be told."""
         usual = Path(pwd.getpwuid(os.getuid()).pw_dir) / ".ssh" / "config"

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import containers
+import question
 import sample
 import settings
 import sshconfig
@@ -35,6 +36,8 @@ def main() -> int:
         home = Path.home()
         ssh_config = home / ".ssh" / "config" if options.ssh_config else config.home / "ssh_config"
         place = Place(config, home, ssh_config, home / "gitpaas-hello")
+        if options.action is purge and not options.yes:
+            question.ask(place)
         options.action(place)
     except Failed as error:
         print(f"\n{error}", file=sys.stderr)
@@ -80,7 +83,7 @@ def purge(place: Place) -> None:
     down(place)
     if place.config.database.exists():
         containers.remove_all(place)
-    if sshconfig.remove(place.home / ".ssh" / "config", _known_hosts(place)):
+    if sshconfig.remove(place.home / ".ssh" / "config", place.known_hosts):
         tell("removed", f"the Host paas block in {shown(place.home / '.ssh' / 'config')}")
     if sample.is_ours(place):
         remove(place.sample)
@@ -149,7 +152,7 @@ def start_server(place: Place) -> None:
 
 def write_ssh_config(place: Place, key: Path) -> None:
     config = place.config
-    known_hosts = _known_hosts(place)
+    known_hosts = place.known_hosts
     known_hosts.write_text(f"paas {call(['ssh-keygen', '-y', '-f', str(config.host_key)])}")
     block = sshconfig.block(
         host=reachable(config.bind),
@@ -166,10 +169,6 @@ def write_ssh_config(place: Place, key: Path) -> None:
             " --no-ssh-config, which keeps its own file."
         ) from None
     tell("wrote" if changed else "ready", f"Host paas in {shown(place.ssh_config)}")
-
-
-def _known_hosts(place: Place) -> Path:
-    return place.config.home / "known_hosts"
 
 
 def say_what_next(place: Place) -> None:
@@ -212,8 +211,12 @@ def _options() -> argparse.Namespace:
     undo.add_argument(
         "--purge", dest="action", action="store_const", const=purge, help="stop, and remove all that quickstart made"
     )
+    parser.add_argument("--yes", action="store_true", help="with --purge: do not ask at a terminal whether to go on")
     parser.set_defaults(action=up)
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.yes and options.action is not purge:
+        parser.error("--yes goes with --purge")
+    return options
 
 
 if __name__ == "__main__":

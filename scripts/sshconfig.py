@@ -55,15 +55,20 @@ def put(path: Path, text: str) -> bool:
 def remove(path: Path, known_hosts: Path) -> bool:
     """Take our block out again, and the file when nothing else is in it. Returns whether there was one. That of another
     state directory, which has known hosts of its own, stays."""
-    before = path.read_text() if path.exists() else ""
-    after = _BLOCK.sub("", before)
-    if after == before or _quoted(known_hosts) not in before:
+    if not has(path, known_hosts):
         return False
+    after = _BLOCK.sub("", path.read_text())
     if after or path.is_symlink():
         _write(path, after)
     else:
         path.unlink()
     return True
+
+
+def has(path: Path, known_hosts: Path) -> bool:
+    """Whether our block is in it, and of the state directory that has these known hosts."""
+    text = path.read_text() if path.exists() else ""
+    return _BLOCK.search(text) is not None and _quoted(known_hosts) in text
 
 
 def _is_in_place(before: str, text: str) -> bool:

@@ -10,6 +10,7 @@ import socket
 import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from ports import free_port
 from users import PLACE
 
 from .programs import Result, run
+from .screens import Screen, screen
 
 pytestmark = [pytest.mark.needs("git", "ssh", "ssh-keygen"), pytest.mark.timeout(300)]
 
@@ -113,6 +115,7 @@ def test_from_a_fresh_clone_and_back(newcomer: Newcomer) -> None:
     _renews_a_server_of_before_an_upgrade(newcomer)
     _pushes_a_change(newcomer)
     _goes_down_and_comes_back(newcomer)
+    _asks_at_a_terminal_before_it_removes_all(newcomer)
     _is_purged(newcomer)
 
 
@@ -130,7 +133,14 @@ def test_own_host_paas_is_not_overruled(newcomer: Newcomer) -> None:
     worked = newcomer.quickstart("--no-ssh-config")
     assert worked.code == 0, worked.output
     assert config.read_text() == "Host *\n  Port 22\nHost paas\n  HostName example.invalid\n"
-    assert newcomer.quickstart("--purge").code == 0
+    with _at_a_terminal(newcomer, "--purge") as terminal:
+        assert "Host paas" not in terminal.wait_for("Go on? [y/N] ")
+        terminal.type("Yes\r")
+        assert terminal.end() == 0, terminal.text
+    assert not (newcomer.home / ".gitpaas").exists()
+    with _at_a_terminal(newcomer, "--purge") as terminal:  # there is nothing to lose
+        assert terminal.end(200) == 0, terminal.text
+        assert "Go on?" not in terminal.text
 
 
 def test_what_cannot_work_is_told_at_once_and_not_kept(newcomer: Newcomer) -> None:
@@ -148,7 +158,11 @@ def test_what_cannot_work_is_told_at_once_and_not_kept(newcomer: Newcomer) -> No
     assert refused.code == 1
     assert f"127.0.0.1:{taken} is taken by" in refused.output
     assert not (newcomer.home / ".gitpaas" / "gitpaas.toml").exists()
-    assert newcomer.quickstart("--purge").code == 0
+    assert newcomer.quickstart("--yes").code == 2  # to what?
+    with _at_a_terminal(newcomer, "--purge", "--yes") as terminal:
+        assert terminal.end() == 0, terminal.text
+        assert "Go on?" not in terminal.text
+    assert not (newcomer.home / ".gitpaas").exists()
 
 
 @pytest.mark.needs("curl", "root", "docker", "railpack")
@@ -242,6 +256,28 @@ def _goes_down_and_comes_back(newcomer: Newcomer) -> None:
     up = newcomer.quickstart()
     assert up.code == 0, up.output
     assert "Good evening" in newcomer.page()
+
+
+def _asks_at_a_terminal_before_it_removes_all(newcomer: Newcomer) -> None:
+    for answer in ("\r", "n\r", "maybe\r", "\x04"):
+        with _at_a_terminal(newcomer, "--purge") as terminal:
+            shown = terminal.wait_for("Go on? [y/N] ")
+            terminal.type(answer)
+            assert terminal.end() == 1
+            assert "Nothing was removed" in terminal.text
+    for told in (
+        "~/.gitpaas: hello, with source,",
+        "~/gitpaas-hello: the",
+        "Host paas block in ~/.ssh/config",
+        ".venv",
+    ):
+        assert told in shown
+    assert "Good evening" in newcomer.page()
+
+
+def _at_a_terminal(newcomer: Newcomer, *options: str) -> AbstractContextManager[Screen]:
+    argv = [newcomer.clone / "scripts" / "quickstart", *options]
+    return screen(argv, newcomer.env, columns=120, rows=40)
 
 
 def _is_purged(newcomer: Newcomer) -> None:
