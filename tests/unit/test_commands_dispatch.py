@@ -19,13 +19,8 @@ from gitpaas.values import Actor, Survey
 
 SECRET_FREE = {
     "apps", "apps:info", "config", "ps", "logs", "builds", "builds:info", "builds:output", "releases", "releases:info",
-<<<<<<< HEAD
     "releases:output", "open", "checks",
-    "events", "storage", "disk", "access", "resource", "top", "cron",
-=======
-    "releases:output", "open",
     "events", "storage", "disk", "access", "resource", "top", "cron", "domains",
->>>>>>> 2b4569c (Custom domains: domains, domains:add, domains:remove, with wildcards)
 }  # fmt: skip
 ADMINS_ONLY = {
     "apps:destroy", "storage:destroy", "keys", "keys:add", "keys:set", "keys:remove", "access:add", "access:remove",
