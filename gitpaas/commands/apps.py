@@ -70,13 +70,13 @@ def info(call: Call, app: str, style: str) -> None:
 @app_argument
 @click.option("--confirm", metavar="APP", help="The app's name again: there is no way back.")
 def destroy(call: Call, app: str, confirm: str | None) -> None:
-    """Stop an app and delete everything of it: source, releases, config vars, logs."""
+    """Stop an app and delete everything of it: source, releases, config vars, domains, logs."""
     from gitpaas import apps
 
     found = call.app(app)
     if confirm != found.name:
         raise UsageError(
-            f"This deletes {found.name}: source, releases, config vars and logs. There is no way back.",
+            f"This deletes {found.name}: source, releases, config vars, domains and logs. There is no way back.",
             f"To do it: {call.program} apps:destroy {found.name} --confirm {found.name}",
         )
     apps.destroy(call.platform, found)

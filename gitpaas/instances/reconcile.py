@@ -77,9 +77,9 @@ class Reconciler:
                 if self._settled.get(name) == sight or self._is_well(name, sight, survey):
                     settled[name] = sight
             self._settled = settled
+            self._mend_aliases()  # before the hosts go that the base domain of yesterday gave them
             self._forget_unknown_hosts(routes, all_intents)
             self._settle_one_offs(survey)
-            self._mend_aliases()
 
     def _is_well(self, name: str, sight: Sight, survey: Survey) -> bool:
         """Look at one app, and mend it. True when it stays as it should be for as long as it looks like this."""

@@ -33,6 +33,21 @@ def test_switches_back_to_back_lose_no_request(tmp_path: Path) -> None:
     assert load.report().failed == 0, load.report()
 
 
+def test_a_name_that_comes_and_goes_before_its_wildcard_loses_no_request(tmp_path: Path) -> None:
+    with routing(tmp_path / "home") as paas, serving("1") as one, serving("1") as two:
+        paas.router.point("one.localhost", [one.address])
+        paas.router.point("two.localhost", [two.address])
+        paas.router.alias("*.example.com", "one.localhost")
+        with Load(paas.address, "www.example.com", rate=400) as load:
+            until = time.monotonic() + 3
+            while time.monotonic() < until:
+                for host in ("one.localhost", "two.localhost", None):
+                    paas.router.alias("www.example.com", host)
+
+    assert load.report().failed == 0, load.report()
+    assert load.report().ok > 50, load.report()
+
+
 @pytest.mark.parametrize("page", ["stopped", "crashed"])
 def test_a_host_is_never_unknown_between_a_page_and_its_addresses(tmp_path: Path, page: str) -> None:
     expected = {"status 502", "status 503"}

@@ -14,6 +14,7 @@ from gitpaas import apps, locks
 from gitpaas.apps import aliases, domains
 from gitpaas.errors import NotFound
 from gitpaas.instances.reconcile import Reconciler
+from gitpaas.router.caddy import CaddyRouter
 from gitpaas.store import App, Domain
 
 HELLO = "hello.localhost"
@@ -31,7 +32,7 @@ aliases.settle = dies
 
 def linked(flow: Flow) -> Mapping[str, str]:
     """As another process finds it."""
-    return type(flow.platform.router)(flow.config.routes).aliases()
+    return CaddyRouter(flow.config.routes).aliases()
 
 
 @pytest.mark.parametrize(
@@ -144,13 +145,24 @@ def test_an_app_that_was_destroyed_meanwhile_gets_none(flow: Flow) -> None:
     assert (linked(flow), Domain.select().count()) == ({}, 0)
 
 
-def test_a_server_with_another_base_domain_takes_the_names_along(flow: Flow) -> None:
+def test_a_server_with_another_base_domain_takes_the_names_along_without_a_gap(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
     flow.deploy()
     domains.add(flow.platform, flow.app, ["www.example.com", "a.test"], ALICE)
 
     platform = replace(flow.platform, config=replace(flow.config, base_domain="example.com"))
     moved = replace(flow, platform=platform, reconciler=Reconciler(platform, lambda app, text: None))
-    moved.reconcile(lambda: isinstance(moved.route, tuple))
+    forget, gone = CaddyRouter.forget, []
+
+    def forgotten(self: CaddyRouter, host: str) -> None:
+        gone.append((host, linked(moved), moved.route))
+        forget(self, host)
+
+    monkeypatch.setattr(CaddyRouter, "forget", forgotten)
+    moved.reconcile()
+    assert gone == [(HELLO, {"a.test": "hello.example.com"}, moved.route)]
+    assert isinstance(moved.route, tuple)
     assert linked(moved) == {"a.test": "hello.example.com"}
     assert set(moved.platform.router.routes()) == {"hello.example.com"}
 
