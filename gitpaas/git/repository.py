@@ -11,6 +11,7 @@ from pathlib import Path
 from gitpaas import shell
 from gitpaas.config import git_environment, shipped
 from gitpaas.errors import CommandFailed, Conflict
+from gitpaas.git import lockfiles
 
 RELEASES = "refs/releases/"  # v12
 NOTES = "refs/notes/releases"
@@ -208,4 +209,13 @@ def git(path: Path, *arguments: str, stdin: bytes | None = None) -> str:
 
 def _bytes(path: Path, *arguments: str, stdin: bytes | None) -> bytes:
     argv = ["git", f"--git-dir={path}", *arguments]
-    return shell.capture(argv, env=git_environment(), timeout=_QUICK, input=stdin)
+
+    def run() -> bytes:
+        return shell.capture(argv, env=git_environment(), timeout=_QUICK, input=stdin)
+
+    try:
+        return run()
+    except CommandFailed as error:
+        if not (lockfiles.is_complaint(error.tail) and lockfiles.free(path)):
+            raise
+    return run()

@@ -75,6 +75,38 @@ def marked(mark: str) -> list[Process]:
     return found
 
 
+def can_be_seen() -> bool:
+    """Whether this system shows its processes at all."""
+    return _PROC.is_dir()
+
+
+def named(program: str) -> list[Process]:
+    """All that run `program`, or a part of it ("git", "git-gc")."""
+    found = []
+    for pid, stat in _all():
+        with suppress(OSError):
+            name = (_PROC / str(pid) / "comm").read_text().strip()
+            if name == program or name.startswith(f"{program}-"):
+                found.append(Process(pid, stat.started))
+    return found
+
+
+def arguments(process: Process) -> list[bytes]:
+    return _listed(process, "cmdline")
+
+
+def variables(process: Process) -> list[bytes]:
+    """ "NAME=value" of its environment, when we may look at it."""
+    return _listed(process, "environ")
+
+
+def place(process: Process) -> Path | None:
+    """Its working directory, when we may look at it."""
+    with suppress(OSError):
+        return (_PROC / str(process.pid) / "cwd").readlink()
+    return None
+
+
 def showing(inside: str, outside: Path) -> list[Process]:
     """All whose sandbox shows the directory `outside` as `inside`: that can be neither left nor faked."""
     found = []
@@ -168,6 +200,12 @@ def _stat(pid: int) -> _Stat | None:
     if len(words) < 22:
         return None
     return _Stat(words[0], int(words[3]), sum(map(int, words[11:15])), int(words[19]), int(words[21]))
+
+
+def _listed(process: Process, file: str) -> list[bytes]:
+    with suppress(OSError):
+        return (_PROC / str(process.pid) / file).read_bytes().split(b"\0")
+    return []
 
 
 def _words(pid: int) -> list[str]:

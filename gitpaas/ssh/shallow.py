@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gitpaas import shell
 from gitpaas.errors import Conflict
+from gitpaas.git import lockfiles
 from gitpaas.ssh.children import git_env
 
 _PATIENCE = 5.0  # seconds that another process may hold the file
@@ -25,7 +26,7 @@ def extend_shallow(repository: Path, commits: Sequence[str]) -> None:
     """Add those that are in the repository without all their parents. Before any ref leads to them."""
     if not commits or not (fresh := set(_without_parents(repository, commits))):
         return
-    path, lock = repository / "shallow", repository / "shallow.lock"
+    path, lock = repository / "shallow", repository / lockfiles.SHALLOW
     fd = _lock(lock)  # the name that git itself locks it by
     try:
         with os.fdopen(fd, "w") as file:
@@ -82,6 +83,6 @@ def _lock(path: Path) -> int:
         try:
             return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         except FileExistsError:
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline and not lockfiles.free_shallow(path.parent):
                 raise Conflict(f"{path.name} of this repository is locked.", "Push again in a moment.") from None
             time.sleep(0.05)

@@ -39,6 +39,36 @@ def test_server_killed_in_a_receive(own_world: World) -> None:
     assert not [path for path in objects.iterdir() if len(path.name) != 2 and path.name not in ("info", "pack")]
 
 
+HELD = """#!/bin/sh
+[ "$1" = prepared ] && grep -q " refs/tags/" || exit 0
+rm "$0"
+kill -9 $(sed -n "s/^PPid:[^0-9]*//p" /proc/$PPID/status) $PPID
+"""
+
+
+def test_server_killed_with_its_git_while_tags_are_half_written(own_world: World) -> None:
+    # given an app, and a server that dies with the locks of tags in its git's hands
+    app = own_world.new_app()
+    app.deploy()
+    for tag in ("v1", "v2"):
+        app.git("tag", tag)
+    repository = own_world.home / "repos" / f"{app.name}.git"
+    hook = repository / "hooks" / "reference-transaction"
+    hook.write_text(HELD)
+    hook.chmod(0o755)
+    assert app.push("--tags").code != 0
+    assert own_world.process
+    own_world.process.wait(timeout=60)
+    assert {lock.name for lock in repository.rglob("*.lock")} == {"v1.lock", "v2.lock"}
+    # when it is there again
+    own_world.start()
+    # then the same push goes through, and the app is as it was
+    pushed = app.push("--tags")
+    assert pushed.code == 0, pushed
+    assert own_world.get(app.name).status == 200
+    assert list(repository.rglob("*.lock")) == []
+
+
 def test_server_killed_in_a_build(own_world: World) -> None:
     app = own_world.new_app(slow_release("built alone"))
     pushing = app.begin_push()

@@ -51,11 +51,29 @@ setattr(module, name, dies)
 flow.push({commit!r})
 """
 
+HELD = """#!/bin/sh
+[ "$1" = prepared ] && grep -q " {ref}" || exit 0
+rm "$0"
+kill -9 $(sed -n "s/^PPid:[^0-9]*//p" /proc/$PPID/status) $PPID
+"""
+
 
 def pushed_and_killed(flow: Flow, commit: str, step: str, when: str) -> None:
     dying = flow.process(DIE.format(step=step, when=when, signal="SIGKILL", commit=commit))
     dying.communicate(timeout=100)
     assert dying.returncode == -signal.SIGKILL
+
+
+def dies_with_git(flow: Flow, ref: str) -> None:
+    """The next git that is about to move such a ref is killed with its locks in its hands, and who has started it."""
+    hook = flow.config.repository("hello") / "hooks" / "reference-transaction"
+    hook.write_text(HELD.format(ref=ref))
+    hook.chmod(0o755)
+
+
+def lock_files(flow: Flow) -> list[str]:
+    path = flow.config.repository("hello")
+    return [str(lock.relative_to(path)) for lock in path.rglob("*.lock")]
 
 
 def is_whole(flow: Flow) -> None:
@@ -99,6 +117,28 @@ def test_killed(flow: Flow, step: str, when: str, live: bool) -> None:
     is_recorded(flow)
     deploys = [event.result for event in events.latest(9, events.Wanted("hello")) if event.action == "deploy"]
     assert deploys == ["ok", "ok" if live else "failed", "ok"]
+
+
+@pytest.mark.parametrize("ref", ["refs/builds/", "refs/heads/main", "refs/notes/releases", "refs/releases/v"])
+def test_killed_with_its_git_while_refs_are_half_written(flow: Flow, ref: str) -> None:
+    """git leaves its lock files then, and refuses to write these refs as long as they are there."""
+    flow.deploy()
+    fresh = flow.commit()
+    dies_with_git(flow, ref)
+    dying = flow.process(f"flow.push({fresh!r})")
+    dying.communicate(timeout=100)
+    assert dying.returncode == -signal.SIGKILL
+    assert (locks_left := lock_files(flow)), "git was killed too late, or too early"
+    assert any(name.startswith(ref) for name in locks_left)
+
+    flow.reconcile(lambda: flow.last_build().finished_at)
+
+    assert (flow.live.commit == fresh) is (ref != "refs/builds/")
+    is_whole(flow)
+    assert flow.deploy().number > 1
+    is_whole(flow)
+    is_recorded(flow)
+    assert lock_files(flow) == []
 
 
 def test_killed_without_a_server_the_next_push_finds_it_done(flow: Flow) -> None:

@@ -11,6 +11,7 @@ import struct
 import subprocess
 import threading
 import zlib
+from contextlib import contextmanager
 
 import pytest
 
@@ -475,6 +476,63 @@ def test_the_deploy_branch_with_a_wrong_old_value_never_reaches_the_hook(door, w
 
     assert "ng refs/heads/main fetch first" in done.out
     assert door.hook_lines() == []
+
+
+@contextmanager
+def git_at_work(door, *moves):
+    """A git that holds the locks of these refs, (ref, new, old), and has moved none yet."""
+    argv = ["git", f"--git-dir={door.repository()}", "update-ref", "--stdin"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        lines = ["start", *(f"update {' '.join(move)}" for move in moves), "prepare"]
+        holder.stdin.write("".join(f"{line}\n" for line in lines))
+        holder.stdin.flush()
+        assert [holder.stdout.readline() for _ in range(2)] == ["start: ok\n", "prepare: ok\n"]
+        yield holder
+
+
+def test_a_git_that_was_killed_while_it_moved_refs_stands_in_nobodys_way(door, work):
+    work.push("main:first").ok()
+    work.git("tag", "v1").ok()
+    work.git("tag", "v2").ok()
+    names = ["refs/tags/v1", "refs/tags/v2", "refs/heads/other"]
+    with git_at_work(door, *((name, work.head(), ZERO) for name in names)) as holder:
+        holder.kill()
+    tags = door.repository() / "refs" / "tags"
+    (tags / "v1.lock").rename(tags / "v1")  # half of it is written: as git does it, the lock of a ref becomes the ref
+    assert len(door.leftovers()) == 2
+
+    work.push("v1", "v2", "main:other", ":first").ok()
+
+    assert door.leftovers() == []
+    assert [door.ref(name) for name in (*names, "refs/heads/first")] == [work.head()] * 3 + [None]
+    door.fsck()
+
+
+def test_a_lock_that_a_git_holds_is_left_to_it(door, work):
+    work.push("main:first").ok()
+    old, new = work.head(), work.commit("two")
+    work.push("main:second").ok()
+    with git_at_work(door, ("refs/heads/first", new, old)) as holder:
+        assert "failed to lock" in work.push("-f", "HEAD~1:second", "main:first").failed(1).err
+
+        holder.communicate("commit\n", timeout=60)
+    assert door.ref("refs/heads/first") == new
+    assert door.ref("refs/heads/second") == old
+    assert door.leftovers() == []
+
+
+def test_a_lock_of_the_shallow_boundary_that_a_killed_server_left(door, work, monkeypatch):
+    monkeypatch.setattr("gitpaas.ssh.shallow._PATIENCE", 0.1)
+    work.push("main:first").ok()
+    work.commit("two")
+    work.commit("three")
+    run(["git", "clone", "-q", "--depth", "1", f"file://{work.path}", str(door.desk / "shallow")]).ok()
+    (door.repository() / "shallow.lock").write_text("")
+
+    door.clone_of("shallow").push("main:second").ok()
+
+    assert (door.repository() / "shallow").read_text().split() == [work.head()]
+    assert door.leftovers() == []
 
 
 def test_a_directory_in_the_way_of_a_ref_is_an_honest_no(door, work):
