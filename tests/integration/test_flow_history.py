@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
 
 import pytest
 from flow import ALICE, Flow
 
 from gitpaas import deploy
 from gitpaas.git import repository
+from gitpaas.git.repository import NOTES
 from gitpaas.releases import history
 from gitpaas.store import Release
 
@@ -99,12 +101,17 @@ def test_only_the_newest_and_the_pinned_are_remembered(flow: Flow, monkeypatch: 
 
 def test_repository_that_cannot_be_written_fails_no_release(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
     flow.deploy()
-    lock = flow.config.repository("hello") / "refs" / "notes" / "releases.lock"
-    lock.touch()
+    argv = ["git", f"--git-dir={flow.config.repository('hello')}", "update-ref", "--stdin"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdin
+        assert holder.stdout
+        holder.stdin.write(f"start\nverify {NOTES} {flow.ref(NOTES)}\nprepare\n")
+        holder.stdin.flush()
+        assert [holder.stdout.readline() for _ in range(2)] == ["start: ok\n", "prepare: ok\n"]
 
-    assert deploy.set_config(flow.platform, flow.app, {"A": "1"}, ALICE, flow.out)
-    assert list(refs(flow)) == ["v1"]
+        assert deploy.set_config(flow.platform, flow.app, {"A": "1"}, ALICE, flow.out)
+        assert list(refs(flow)) == ["v1"]
 
-    lock.unlink()
+        holder.communicate("abort\n", timeout=60)
     assert deploy.set_config(flow.platform, flow.app, {"A": "2"}, ALICE, flow.out)
     assert list(refs(flow)) == ["v1", "v2", "v3"]
