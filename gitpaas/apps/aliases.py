@@ -8,6 +8,7 @@ from typing import Any
 
 from gitpaas import locks
 from gitpaas.config import Config
+from gitpaas.errors import RouterFailed
 from gitpaas.platform import Platform
 from gitpaas.store import App, Domain
 
@@ -58,10 +59,16 @@ def label_under_base(config: Config, name: str) -> str | None:
 
 
 def _align(platform: Platform) -> None:
-    """With the lock: read again, since it may be another's change that was just made."""
+    """With the lock: read again, since it may be another's change that was just made. RouterFailed when all was done
+    that can be."""
     known, right = platform.router.aliases(), wanted(platform.config)
-    for name in known.keys() - right.keys():
-        platform.router.alias(name, None)
-    for name, host in right.items():
-        if known.get(name) != host:
-            platform.router.alias(name, host)
+    failures = []
+    for name in sorted(known.keys() | right.keys()):
+        if known.get(name) == right.get(name):
+            continue
+        try:
+            platform.router.alias(name, right.get(name))
+        except RouterFailed as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]

@@ -15,7 +15,7 @@ def names(directory: str | Path) -> list[str]:
     """Sorted, so that of a host's answers the newest comes first. Without pathlib: every host is asked each second."""
     try:
         return sorted(os.listdir(directory))  # noqa: PTH208
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 

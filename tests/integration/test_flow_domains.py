@@ -12,7 +12,7 @@ from instances import until
 
 from gitpaas import apps, locks
 from gitpaas.apps import aliases, domains
-from gitpaas.errors import NotFound
+from gitpaas.errors import NotFound, RouterFailed
 from gitpaas.instances.reconcile import Reconciler
 from gitpaas.router.caddy import CaddyRouter
 from gitpaas.store import App, Domain
@@ -78,12 +78,27 @@ def test_what_people_break_by_hand_is_mended(flow: Flow) -> None:
 def test_what_cannot_be_mended_keeps_the_rest_from_nothing(flow: Flow, caplog: pytest.LogCaptureFixture) -> None:
     (flow.config.routes / ".aliases").mkdir()
     (flow.config.routes / ".aliases" / "a.test").mkdir()
-    Domain.create(app=flow.app, name="a.test", by="alice")
+    for name in ("a.test", "b.test"):
+        Domain.create(app=flow.app, name=name, by="alice")
 
     flow.deploy()
     flow.crash(flow.running()[0])
     flow.reconcile(lambda: flow.routed_releases() == {1})
     assert "The route of a.test cannot be changed" in caplog.text
+    assert linked(flow) == {"b.test": HELLO}
+
+
+def test_a_table_of_names_that_is_none_is_told_and_keeps_nobody(flow: Flow, caplog: pytest.LogCaptureFixture) -> None:
+    (flow.config.routes / ".aliases").write_text("in the way")
+
+    with pytest.raises(RouterFailed, match=r"a\.test cannot be changed"):
+        domains.add(flow.platform, flow.app, ["a.test"], ALICE)
+    flow.deploy()
+    flow.reconcile()
+    assert "The route of a.test cannot be changed" in caplog.text
+    (flow.config.routes / ".aliases").unlink()
+    flow.reconcile()
+    assert linked(flow) == {"a.test": HELLO}
 
 
 def test_a_round_waits_for_nobody_who_tells_the_router(flow: Flow) -> None:
