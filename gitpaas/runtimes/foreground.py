@@ -74,9 +74,9 @@ class Foreground:
     def write(self, data: bytes) -> None:
         left = memoryview(data)
         while left:
-            taken = self._write_some(left)
-            if not taken and self._input is not None:
-                _await_room(self._input)  # not with the lock: signals must get through
+            taken, fd = self._write_some(left)
+            if not taken:
+                _await_room(fd)  # not with the lock: signals must get through
             left = left[taken:]
 
     def end_input(self) -> None:
@@ -118,14 +118,15 @@ class Foreground:
                 os.close(self._master)
                 self._master = None
 
-    def _write_some(self, data: memoryview) -> int:
+    def _write_some(self, data: memoryview) -> tuple[int, int]:
+        """How much was taken, and by which descriptor: once the lock is free, another thread may end the input."""
         with self._using:
             if self._closed or self._input is None:
                 raise BrokenPipeError
             try:
-                return os.write(self._input, data)
+                return os.write(self._input, data), self._input
             except BlockingIOError:
-                return 0
+                return 0, self._input
             except OSError as error:  # EIO: nobody is at the terminal any more
                 raise BrokenPipeError from error
 
