@@ -28,7 +28,7 @@ from gitpaas.values import Limits
 
 _log = logging.getLogger(__name__)
 
-_READY = 20.0  # seconds until a new one must accept
+_READY = 60.0  # seconds until a new one must accept; it takes about one
 _GOODBYE = 10.0  # seconds between SIGTERM and SIGKILL
 _PATIENCE = 1.0  # seconds until it must answer
 _LOG_LIMIT = 1024 * 1024

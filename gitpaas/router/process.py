@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 _PORT = "GITPAAS_HTTP_PORT"
 
-_READY = 10.0  # seconds until a new one must accept
+_READY = 30.0  # seconds until a new one must accept; it takes some 30 ms
 _RELOAD = 10.0  # seconds a running one has to take its configuration
 _GOODBYE = 5.0  # seconds between SIGTERM and SIGKILL; the Caddyfile's grace_period is shorter
 _LETS_GO = 0.5  # seconds
