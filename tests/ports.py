@@ -18,16 +18,18 @@ _numbers = itertools.count(os.getpid())
 
 def free_port() -> int:
     """One that nobody listens on, and that nobody gets before a server of the test has taken it."""
-    for number in itertools.islice(_numbers, len(_OWN)):
-        port = _OWN[number % len(_OWN)]
-        if _is_free(port):
-            return port
+    # Where connections have just ended (TIME_WAIT) only some may listen, so such a port comes last.
+    for is_lenient in (0, 1):
+        for number in itertools.islice(_numbers, len(_OWN)):
+            port = _OWN[number % len(_OWN)]
+            if _is_free(port, is_lenient):
+                return port
     raise AssertionError(f"somebody listens on all of {_OWN}")
 
 
-def _is_free(port: int) -> bool:
+def _is_free(port: int, is_lenient: int) -> bool:
     with closing(socket.socket()) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that have ended are no obstacle
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, is_lenient)
         try:
             probe.bind(("", port))
         except OSError:

@@ -6,7 +6,7 @@ import http.client
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +59,8 @@ class Routing:
     def raw(self, text: bytes) -> bytes:
         """Bytes as they are, and the first bytes that come back."""
         with socket.create_connection(self.address, timeout=60) as connection:
-            connection.sendall(text)
+            with suppress(ConnectionError):  # who has heard enough answers and hangs up, though not all is sent
+                connection.sendall(text)
             return connection.recv(65536)
 
 

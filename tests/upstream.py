@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 
@@ -19,13 +20,18 @@ class App(ThreadingHTTPServer):
     def __init__(self, version: str, port: int = 0) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.version = version
-        self.hits = 0
+        self.hits = self.accepted = 0  # requests and connections
         self.left = threading.Event()  # a reader of /sse went away
         self.go = threading.Event()  # /two_events may send the second one
 
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self.server_address[1]}"
+
+    def get_request(self) -> tuple[Any, Any]:
+        request = super().get_request()
+        self.accepted += 1
+        return request
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that left is none of our business."""

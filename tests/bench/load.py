@@ -75,6 +75,11 @@ class Load:
             thread.join()
         self._ended = time.monotonic()
 
+    @property
+    def answers(self) -> int:
+        """How many were as they should be, so far."""
+        return len(self._latencies)
+
     def report(self) -> Report:
         """After the end of the body."""
         ms = sorted(1000 * latency for latency in self._latencies) or [0.0]

@@ -262,7 +262,7 @@ def open_door(config: Config, tmp_path: Path) -> Iterator[Callable[..., Door]]:
     stack: list[Callable[[], None]] = []
 
     def start(execute: Callable[..., int] = echo, **settings: object) -> Door:
-        chosen = replace(config, ssh_port=0, **settings)
+        chosen = replace(config, **{"ssh_port": 0, "login_grace": 200} | settings)
         chosen.repos.mkdir(parents=True)
         database = store.connect(chosen.database, chosen.secret_key)
         stack.append(database.close)

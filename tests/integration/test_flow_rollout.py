@@ -98,10 +98,12 @@ def test_restart_during_a_deploy_leaves_the_new_release_in_the_route(flow: Flow)
 
 def test_app_stopped_during_a_build_is_not_started_by_it(flow: Flow) -> None:
     flow.deploy()
-    slow = flow.commit(procfile=f"release: sleep 1.5\n{WEB}")
-    with meanwhile(flow, lambda f: f.push(slow)):
-        until(lambda: "Release phase" in flow.lines.text)
-        deploy.stop(flow.platform, flow.app, flow.out)
+    with gate() as held:
+        slow = flow.commit(procfile=f"release: {held.command}\n{WEB}")
+        with meanwhile(flow, lambda f: f.push(slow)):
+            until(lambda: "Release phase" in flow.lines.text)
+            deploy.stop(flow.platform, flow.app, flow.out)
+            held.open()
     assert (flow.live.commit, flow.route) == (slow, "stopped")
     assert not starting(flow, "web.1 v2")
     deploy.start(flow.platform, flow.app, flow.out)
@@ -156,8 +158,12 @@ def test_one_that_never_answers_leaves_what_was(config: Config) -> None:
 
 def test_one_that_takes_long_is_told_of(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "_QUIET", 0.0)
-    flow.deploy(first_py="import time; time.sleep(1)")
-    assert "-----> Waiting for web.1: connection refused on 127.0.0.1:" in flow.lines.text
+    with gate() as held:
+        slow = flow.commit(first_py=held.code)
+        with meanwhile(flow, lambda f: f.push(slow)):
+            until(lambda: "-----> Waiting for web.1: connection refused on 127.0.0.1:" in flow.lines.text)
+            held.open()
+    assert flow.live.commit == slow
     assert flow.lines.text.count("Waiting for web.1") == 1
 
 

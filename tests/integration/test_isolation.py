@@ -234,8 +234,8 @@ def test_an_app_cannot_pass_for_another_by_listening_on_its_port_first(there: Ho
     output(thief, "up")
     check, address = HealthCheck(path="/", timeout=5), str(thief.address)
 
-    assert health.answers(Reach(address), check, owner=OTHER)
-    assert not health.answers(Reach(address), check, owner=UID)
+    assert health.answers(Reach(address), check, owner=OTHER, timeout=60)
+    assert not health.answers(Reach(address), check, owner=UID, timeout=60)
     with pytest.raises(Unhealthy, match=rf"another user's process listens there \(user id {OTHER}\)"):
         health.wait_until_healthy(lambda: Reach(address), check, lambda: True, owner=UID)
 
@@ -302,7 +302,7 @@ def test_rlimits_do_it_where_there_are_no_cgroups(there: Host, monkeypatch: pyte
     assert greedy.exit_code == 1
     assert "MemoryError" in output(greedy)
     assert "had it" in output(hog(there, 20))
-    assert "fork" in said(there, "for i in 1 2 3 4 5 6 7 8 9; do sleep 1 & done; wait", limits=Limits(None, 5, 64))
+    assert "fork" in said(there, "for i in 1 2 3 4 5 6 7 8 9; do sleep 30 & done; wait", limits=Limits(None, 5, 64))
 
 
 @pytest.mark.parametrize("how", ["", "env -i"])
@@ -319,13 +319,14 @@ def test_without_cgroups_stop_still_finds_everything(there: Host, monkeypatch: p
 @pytest.mark.parametrize("becomes", [False, True], ids=["never inside", "in a moment"])
 def test_who_enters_an_instance_that_only_starts_does_not_see_the_host(becomes: bool) -> None:
     become = ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups"] if becomes else []
-    with subprocess.Popen(["/bin/sh", "-c", f"sleep 1; exec {' '.join(become)} sleep 3"]) as starting:
+    with subprocess.Popen(["/bin/sh", "-c", f"sleep 1; exec {' '.join(become)} sleep 600"]) as starting:
         first = processes.find(starting.pid)
         assert isinstance(first, Process)
         steps = ("join", str(first.pid), str(first.started), str(UID), "chdir", "/")
         entered = subprocess.run(
             launcher(["/bin/sh", "-c", "id -u; ls -d /"], steps), env={}, capture_output=True, text=True, check=False
         )
+        starting.kill()
         if becomes:  # what it is in then is its place
             assert entered.stdout == f"{UID}\n/\n"
         else:

@@ -226,7 +226,11 @@ def test_a_push_that_is_being_received_is_cut(house):
     client.connect(username="x", pkey=paramiko.Ed25519Key(filename=str(private)))
     channel = client.open_session()
     channel.exec_command("git-receive-pack 'hello'")
-    assert b"report-status" in channel.recv(10_000)
+    shown = b""
+    while b"report-status" not in shown:
+        piece = channel.recv(10_000)
+        assert piece, shown
+        shown += piece
     line = f"{'0' * 40} {'1' * 40} refs/heads/evil\0report-status side-band-64k".encode()
     channel.sendall(f"{len(line) + 4:04x}".encode() + line + b"0000PACK\0\0\0\2\0\0\0\7")
     eventually(lambda: house.leftovers())  # its quarantine

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from instances import Host, host, is_alive, output, own_uid, until
-from processes import mentioning
+from processes import mentioning, read_all
 
 from gitpaas import linux
 from gitpaas.config import Config
@@ -80,7 +80,8 @@ def test_it_is_no_zombie_and_no_child_of_ours(there: Host) -> None:
     instance = there.start("exit 3")
     there.ended(instance)
     children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
-    assert all(b"keeper" not in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children)
+    lines = dict(read_all("cmdline"))
+    assert all(b"keeper" not in lines.get(int(pid), b"") for pid in children)
 
 
 def test_signals_to_the_starters_group_do_not_reach_it(there: Host) -> None:

@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 from ports import free_port
@@ -39,7 +39,7 @@ def saying(reply: bytes) -> Iterator[str]:
                     client, _ = server.accept()
                 except OSError:
                     return
-                with client:
+                with client, suppress(OSError):  # who has waited long enough leaves
                     client.recv(4096)
                     client.sendall(reply)
 
@@ -94,9 +94,9 @@ def test_whoever_waits_long_is_told_once_for_what(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(health, "_QUIET", 0.0)
     told: list[str] = []
     with saying(b"HTTP/1.1 404 x\r\n\r\n") as address, pytest.raises(Unhealthy):
-        health.wait_until_healthy(at(address), check("/up", timeout=0.5), lambda: True, tell=told.append)
+        health.wait_until_healthy(at(address), check("/up", timeout=3), lambda: True, tell=told.append)
 
-    assert told == [f"GET /up: status 404 on {address} (PORT); it has 0.5 s"]
+    assert told == [f"GET /up: status 404 on {address} (PORT); it has 3 s"]
 
 
 def test_one_that_listens_elsewhere_is_told_where_and_what_to_do() -> None:
@@ -105,10 +105,10 @@ def test_one_that_listens_elsewhere_is_told_where_and_what_to_do() -> None:
     with pytest.raises(Unhealthy) as failed, pytest.MonkeyPatch.context() as patch:
         patch.setattr(health, "_QUIET", 0.0)
         reach = Reach(f"127.0.0.1:{free_port()}", note=note)
-        health.wait_until_healthy(lambda: reach, BRIEFLY, lambda: True, tell=told.append)
+        health.wait_until_healthy(lambda: reach, HealthCheck(timeout=3), lambda: True, tell=told.append)
 
-    assert told == [f"{note}; it has 0.2 s"]
-    assert failed.value.message == f"Nothing answered within 0.2 s: {note}"
+    assert told == [f"{note}; it has 3 s"]
+    assert failed.value.message == f"Nothing answered within 3 s: {note}"
     assert failed.value.hint == "The app must listen on the port in PORT, whatever number that is."
 
 
@@ -124,12 +124,13 @@ def test_an_app_that_takes_its_time_is_waited_for() -> None:
     port = free_port()
     opened: list[socket.socket] = []
     late = threading.Timer(0.4, lambda: opened.append(socket.create_server(("127.0.0.1", port))))
+    began = time.monotonic()
     late.start()
-    result = health.wait_until_healthy(at(f"127.0.0.1:{port}"), HealthCheck(timeout=60), lambda: True)
+    result = health.wait_until_healthy(at(f"127.0.0.1:{port}"), HealthCheck(timeout=60), lambda: True, began=began)
     late.join()
     opened[0].close()
 
-    assert result.seconds > 0.3
+    assert result.seconds >= 0.4
 
 
 @pytest.mark.parametrize(
@@ -169,7 +170,9 @@ def test_the_host_is_the_apps_own_when_given() -> None:
 
         thread = threading.Thread(target=serve)
         thread.start()
-        assert health.answers(Reach(f"127.0.0.1:{server.getsockname()[1]}"), check("/up?a=b"), host="demo.localhost")
+        assert health.answers(
+            Reach(f"127.0.0.1:{server.getsockname()[1]}"), check("/up?a=b"), timeout=60, host="demo.localhost"
+        )
         thread.join()
 
     assert seen[0].startswith(b"GET /up?a=b HTTP/1.1\r\nHost: demo.localhost\r\n")

@@ -76,11 +76,12 @@ def test_waiting_for_the_first_to_end() -> None:
 
 
 def test_marked_finds_whole_variables_only() -> None:
-    child = subprocess.Popen(["sleep", "60"], env={"MARK": "a b"})
+    own = f"{os.getpid()}"  # of this test run, beside others on the machine
+    child = subprocess.Popen(["sleep", "60"], env={f"MARK{own}": "a b"})
     try:
-        assert [process.pid for process in processes.marked("MARK=a b")] == [child.pid]
-        assert processes.marked("MARK=a") == []
-        assert processes.marked("ARK=a b") == []
+        assert [process.pid for process in processes.marked(f"MARK{own}=a b")] == [child.pid]
+        assert processes.marked(f"MARK{own}=a") == []
+        assert processes.marked(f"ARK{own}=a b") == []
     finally:
         child.kill()
         child.wait()

@@ -86,7 +86,8 @@ def test_no_logs_at_all(machine: Machine) -> None:
     assert not list(tail(machine.config, "hello", 10))
 
 
-def test_half_a_line_waits_for_its_end(machine: Machine) -> None:
+def test_half_a_line_waits_for_its_end(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collect, "_HALF_LINE", 1000)  # whatever this machine does meanwhile
     web = machine.start()
     machine.say(web, b"one\ntw")
     assert machine.texts() == ["web.1 v12 one"]
@@ -94,11 +95,12 @@ def test_half_a_line_waits_for_its_end(machine: Machine) -> None:
     assert machine.texts() == ["web.1 v12 one", "web.1 v12 two"]
 
 
-def test_half_a_line_waits_no_longer_than_a_second(machine: Machine) -> None:
+def test_half_a_line_waits_no_longer_than_it_may(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collect, "_HALF_LINE", 1000)
     web = machine.start()
     machine.say(web, b"Password: ")
     assert machine.texts() == []
-    machine.rest(web)
+    machine.rest(web, 1001)
     assert machine.texts() == ["web.1 v12 Password: "]
 
 

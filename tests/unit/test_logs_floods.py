@@ -47,9 +47,12 @@ def collector(config: Config, web: Instance) -> Collector:
 
 @pytest.fixture(autouse=True)
 def nobody_is_left() -> Iterator[None]:
-    before = set(threading.enumerate())
     yield
-    until(lambda: not [new for new in set(threading.enumerate()) - before if new.name == "floods"])
+    until(lambda: not watchers())
+
+
+def watchers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "floods"]
 
 
 def say(path: Path, megabytes: int) -> None:
@@ -71,8 +74,8 @@ def test_what_nobody_will_read_is_given_back_and_the_end_stays(path: Path) -> No
         assert path.stat().st_size == size * MEGABYTE
         assert path.read_bytes()[-BUDGET:] == LINE * 4096
     floods.watch([])
+    until(lambda: not watchers())  # the last look is over
     say(path, 20)
-    until(lambda: floods._watched() == [])
     assert on_disk(path) >= 20 * MEGABYTE
 
 
