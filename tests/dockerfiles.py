@@ -107,7 +107,7 @@ def yard(home: Path) -> Iterator[Yard]:
         engine.clear(config.identity)
 
 
-def eventually(check: object, seconds: float = 60) -> None:
+def eventually(check: object, seconds: float = 120) -> None:
     """Until `check()` holds, or the test fails."""
     assert callable(check)
     deadline = time.monotonic() + seconds

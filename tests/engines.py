@@ -34,6 +34,7 @@ class Door:
         self._waiting: list[socket.socket] = []  # for an answer that does not come
         self._through: list[tuple[socket.socket, socket.socket]] = []
         self._server: socket.socket | None = None
+        self._accepting = threading.Thread()
         self.open()
 
     @property
@@ -49,10 +50,11 @@ class Door:
         self._listen(self._waiting.append)
 
     def close(self) -> None:
-        """Like an engine that has ended."""
+        """Like an engine that has ended: nobody is let in any more, and nobody stays who was."""
         if self._server is not None:
             with suppress(OSError):
                 self._server.shutdown(socket.SHUT_RDWR)
+            self._accepting.join()  # it may just be letting somebody in
             self._server.close()
             self._server = None
         self.path.unlink(missing_ok=True)
@@ -67,7 +69,8 @@ class Door:
         self._server = socket.socket(socket.AF_UNIX)
         self._server.bind(str(self.path))
         self._server.listen(50)
-        threading.Thread(target=self._accept, args=(self._server, serve), daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, args=(self._server, serve), daemon=True)
+        self._accepting.start()
 
     def _accept(self, server: socket.socket, serve: Callable[[socket.socket], None]) -> None:
         with suppress(OSError):
@@ -127,13 +130,13 @@ class OwnEngine:
                 stderr=log,
                 start_new_session=True,
             )
-        until(lambda: answers(self.address), told=lambda: (folder / "log").read_text()[-2000:])
+        until(lambda: answers(self.address), timeout=150, told=lambda: (folder / "log").read_text()[-2000:])
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """SIGTERM ends the containers too; SIGKILL leaves them to the next one."""
         if self._process is not None:
             self._process.send_signal(number)
-            self._process.wait(60)
+            self._process.wait(120)
             self._process = None
             # Its containerd dies with it. Where nobody reaps that, the next one would take it for alive.
             (self._folder / "exec" / "containerd" / "containerd.pid").unlink(missing_ok=True)

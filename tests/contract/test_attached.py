@@ -198,6 +198,7 @@ def test_signal_reaches_the_program(there: There) -> None:
         attached.resize(1, 1)
 
 
+@pytest.mark.patient
 def test_one_that_was_left_gets_a_hangup_and_nothing_stays(there: There) -> None:
     child, stranger = Sleeper(), Sleeper()
     with opened(

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 import samples
 import users
+from instances import Sleeper, until
 from ports import free_port
 from sinks import Lines
 
@@ -32,7 +33,7 @@ from gitpaas.values import Artifact, BuildRequest, Limits, Secret
 UID = users.BUILDS
 NETWORK = ("SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
 
-pytestmark = pytest.mark.needs("git")
+pytestmark = [pytest.mark.needs("git"), pytest.mark.timeout(600)]
 
 
 @dataclass
@@ -44,7 +45,7 @@ class Site:
     uid: int | None
 
     def build(
-        self, app: str, files: Path, *, env: Mapping[str, str | Secret] | None = None, timeout: float = 60
+        self, app: str, files: Path, *, env: Mapping[str, str | Secret] | None = None, timeout: float = 200
     ) -> tuple[Artifact, str]:
         """The artifact of one more build of `app`, and what was shown meanwhile."""
         seen = Lines()
@@ -52,7 +53,7 @@ class Site:
         return artifact, seen.text
 
     def request(
-        self, app: str, files: Path, *, env: Mapping[str, str | Secret] | None = None, timeout: float = 60
+        self, app: str, files: Path, *, env: Mapping[str, str | Secret] | None = None, timeout: float = 200
     ) -> BuildRequest:
         number = time.time_ns()
         tree, cache = self.config.slug(app, number), self.config.cache(app)
@@ -325,14 +326,18 @@ def test_a_confined_build_cannot_change_what_is_installed_for_another(
     ]
 
 
+UNTIL_BEGUN = "while [ ! -e begun ]; do sleep 0.05; done"
+
+
 def test_nothing_of_a_build_outlives_it(site: Site, plant: Callable[..., Path]) -> None:
-    files = plant({**PROBE, "probe.sh": "(sleep 0.4; touch late.txt) & echo started"})
+    sleeper = Sleeper()
+    files = plant({**PROBE, "probe.sh": f"(touch begun; {sleeper}; touch late) & {UNTIL_BEGUN}; echo started"})
 
     artifact, shown = site.build("background", files)
 
-    time.sleep(0.7)
     assert "started" in shown
-    assert not (Path(artifact.reference) / "late.txt").exists()
+    until(lambda: not sleeper.is_alive)
+    assert not (Path(artifact.reference) / "late").exists()
 
 
 @pytest.mark.needs("sandbox")
@@ -343,7 +348,7 @@ def test_a_confined_build_cannot_take_all_processes_of_the_machine(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("gitpaas.builders.workshop._MOST_PROCESSES", 40)
-    files = plant({**PROBE, "probe.sh": "for n in $(seq 60); do sleep 1 & done; wait"})
+    files = plant({**PROBE, "probe.sh": "for n in $(seq 60); do sleep 60 & done; wait"})
 
     with pytest.raises(BuildFailed) as caught:
         sites(make, UID).build("forks", files)
@@ -369,12 +374,14 @@ def test_without_cgroups_nothing_of_a_confined_build_outlives_it_either(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("gitpaas.linux.hierarchies._place", lambda: None)
-    files = plant({**PROBE, "probe.sh": "setsid env -i sh -c 'sleep 2; touch late.txt' & echo started"})
+    sleeper = Sleeper()
+    left = f"setsid env -i /bin/sh -c 'touch begun; {sleeper}; touch late'"
+    files = plant({**PROBE, "probe.sh": f"{left} & {UNTIL_BEGUN}; echo started"})
 
     artifact, _ = sites(make, UID).build("background", files)
 
-    time.sleep(2.2)
-    assert not (Path(artifact.reference) / "late.txt").exists()
+    until(lambda: not sleeper.is_alive)
+    assert not (Path(artifact.reference) / "late").exists()
 
 
 # Failures

@@ -188,7 +188,7 @@ def test_stop_of_one_that_ignores_sigterm_takes_the_grace_and_no_longer(there: T
     output(instance, "up")
     start = time.monotonic()
     there.runtime.stop(instance, grace=1)
-    assert 1 <= time.monotonic() - start < 30
+    assert 1 <= time.monotonic() - start < 120
     assert not sleeper.is_alive
 
 

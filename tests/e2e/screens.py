@@ -27,7 +27,7 @@ class Screen:
     def resize(self, columns: int, rows: int) -> None:
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
-    def wait_for(self, text: str, seconds: float = 60) -> str:
+    def wait_for(self, text: str, seconds: float = 120) -> str:
         """Until this has been shown since the last wait; all that was."""
         deadline = time.monotonic() + seconds
         while text not in self.text:
@@ -37,7 +37,7 @@ class Screen:
         seen, self.text = self.text, self.text.partition(text)[2]
         return seen
 
-    def end(self, seconds: float = 60) -> int:
+    def end(self, seconds: float = 200) -> int:
         """Its exit code, when it ends by itself."""
         deadline = time.monotonic() + seconds
         while self.process.poll() is None:
@@ -53,11 +53,12 @@ class Screen:
         self.process.wait()
 
     def _look(self, seconds: float) -> bool:
-        """False when nobody is at the other end any more, or nothing comes."""
+        """False when nobody is at the other end any more and all that was said is read."""
+        has_ended = self.process.poll() is not None  # before the look: what ends meanwhile may have said something
         poll = select.poll()  # select() ends at 1,024 open files
         poll.register(self._master, select.POLLIN)
         if not poll.poll(seconds * 1000):
-            return self.process.poll() is None
+            return not has_ended
         with suppress(OSError):
             if data := os.read(self._master, 65536):
                 self.text += data.decode("utf-8", "replace")

@@ -33,6 +33,8 @@ def test_ssh_alone_shows_the_apps_and_their_urls(world: World, app: AppRepo) -> 
 
 
 def test_a_space_works_as_well_as_the_colon(world: World, app: AppRepo) -> None:
+    wait_until(lambda: len(names := _running(app)) == len(set(names)), "what an earlier test has replaced to end")
+
     assert world.ssh_json("apps", "info", app.name) == world.ssh_json("apps:info", "-a", app.name)
 
 
@@ -143,7 +145,7 @@ def test_logs_show_what_the_app_prints(world: World, app: AppRepo) -> None:
 
 
 def test_logs_tail_follows_and_ends_with_its_client(world: World, app: AppRepo) -> None:
-    threads = world.threads()
+    before = world.threads()
     tail = world.begin_ssh("logs", app.name, "-t", "-n", "0")
 
     def is_followed() -> bool:
@@ -151,9 +153,10 @@ def test_logs_tail_follows_and_ends_with_its_client(world: World, app: AppRepo) 
         return "followed-line" in tail.output
 
     wait_until(is_followed, "the line in the followed logs")
-    assert world.threads() > threads
+    new = world.threads() - before
+    assert new
     tail.kill()
-    wait_until(lambda: world.threads() <= threads, "the server to notice that nobody follows")
+    wait_until(lambda: not new & world.threads(), "the server to notice that nobody follows")
 
 
 def test_builds_and_their_output(world: World, app: AppRepo) -> None:

@@ -7,13 +7,14 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from gates import gate
 
 from .conftest import RunWorld
 from .programs import Result
 from .visitors import load_on
 from .world import AppRepo, World
 
-pytestmark = [pytest.mark.needs("git", "ssh", "ssh-keygen"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.needs("git", "ssh", "ssh-keygen"), pytest.mark.timeout(900)]
 
 AT_ONCE = 20
 NASTY = {
@@ -100,19 +101,23 @@ def test_values_of_every_kind_go_out_and_in_again(world: World) -> None:
 
 
 def test_a_new_key_is_noticed_by_the_server_and_a_push_that_run(own_world: World) -> None:
-    app = own_world.new_app(own_world.site() | {"Procfile": "release: sleep 4\nweb: python3 server.py\n"})
-    assert own_world.ssh("apps:create", app.name).code == 0
-    assert app.ssh("config:set", "TOKEN=s3cret").code == 0
-    pushing = app.begin_push()
-    pushing.wait_for("Release phase")
-    before = (own_world.home / "secret.key").read_bytes()
+    with gate() as held:
+        app = own_world.new_app(
+            own_world.site() | {"Procfile": f"release: {held.command}\nweb: exec python3 server.py\n"}
+        )
+        assert own_world.ssh("apps:create", app.name).code == 0
+        assert app.ssh("config:set", "TOKEN=s3cret").code == 0
+        pushing = app.begin_push()
+        pushing.wait_for("Release phase")
+        before = (own_world.home / "secret.key").read_bytes()
 
-    done = own_world.gitpaas("config:rekey")
+        done = own_world.gitpaas("config:rekey")
 
-    assert (done.code, "All is sealed with a new key" in done.output) == (0, True)
-    assert (own_world.home / "secret.key").read_bytes() != before
-    assert own_world.ssh("config:get", app.name, "TOKEN").output == "s3cret\n"
-    assert pushing.end().code == 0, pushing.output
+        assert (done.code, "All is sealed with a new key" in done.output) == (0, True)
+        assert (own_world.home / "secret.key").read_bytes() != before
+        assert own_world.ssh("config:get", app.name, "TOKEN").output == "s3cret\n"
+        held.open()
+        assert pushing.end().code == 0, pushing.output
     assert seen(app, "TOKEN") == {"TOKEN": "s3cret"}
     # and what the server starts by itself has its values too
     own_world.kill_all("server.py")

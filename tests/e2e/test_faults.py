@@ -24,7 +24,7 @@ def test_server_killed_in_a_receive(own_world: World) -> None:
     live = app.remote_main()
     (app.path / "big").write_bytes(os.urandom(64 * MEGABYTE))
     app.commit({})
-    pushing = app.begin_push()
+    pushing = app.begin_push_that_is_held(after=20 * MEGABYTE)
     objects = own_world.home / "repos" / f"{app.name}.git" / "objects"
     wait_until(lambda: _size(objects) > 8 * MEGABYTE, "the pack to be on its way")
 
@@ -79,8 +79,8 @@ def test_server_killed_in_a_build(own_world: World) -> None:
     own_world.start()
 
     app.wait_for("built alone")
-    wait_until(lambda: app.remote_main() == app.git("rev-parse", "HEAD"), "the branch to move")
-    assert [build["state"] for build in app.builds()] == ["live"]
+    wait_until(lambda: [build["state"] for build in app.builds()] == ["live"], "the build to end")
+    assert app.remote_main() == app.git("rev-parse", "HEAD")
     app.deploy({"version.txt": "version 2"})
     assert app.get().body == "version 2"
 
@@ -133,7 +133,7 @@ def test_server_killed_in_a_switch(own_world: World) -> None:
     pushing.end()
     own_world.start()
     app.wait_for("version 2")
-    assert app.remote_main() == app.git("rev-parse", "HEAD")
+    wait_until(lambda: app.remote_main() == app.git("rev-parse", "HEAD"), "the branch to move")
 
 
 def test_hook_killed_in_a_build(own_world: World) -> None:
@@ -184,7 +184,7 @@ def test_client_gone_in_a_receive(own_world: World) -> None:
     app = own_world.new_app()
     (app.path / "big").write_bytes(os.urandom(64 * MEGABYTE))
     app.commit({})
-    pushing = app.begin_push()
+    pushing = app.begin_push_that_is_held(after=20 * MEGABYTE)
     wait_until(lambda: _size(own_world.home / "repos") > 8 * MEGABYTE, "the pack to be on its way")
 
     pushing.kill()
@@ -262,11 +262,12 @@ def slow_release(text: str, seconds: int = 3) -> dict[str, str]:
 
 
 def _size(directory: Path) -> int:
-    return sum(_bytes(path) for path in directory.rglob("*"))
+    """Of all files, while they come and go: not by Path.rglob, which raises when a directory does."""
+    return sum(_bytes(Path(root, name)) for root, _, names in os.walk(directory) for name in names)
 
 
 def _bytes(path: Path) -> int:
     try:
-        return path.stat().st_size if path.is_file() else 0
+        return path.stat().st_size
     except FileNotFoundError:  # moved out of quarantine meanwhile
         return 0

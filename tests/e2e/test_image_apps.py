@@ -17,7 +17,7 @@ from .world import AppRepo, World
 
 pytestmark = [
     pytest.mark.needs("root", "docker", "buildkit", "git", "ssh", "ssh-keygen"),
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
 ]
 CASES = [
     pytest.param(name, marks=[pytest.mark.needs("railpack")] * (samples.expected(name)["builder"] == "railpack"))

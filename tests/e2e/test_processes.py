@@ -83,7 +83,7 @@ def test_limits_hold_and_what_they_end_is_told(any_world: RunWorld) -> None:
         return instances(world, app).get("greedy.1", {}).get("last_exit") or {}
 
     wait_until(lambda: bool(last_exit().get("oom")), "the end for want of memory")
-    wait_until(lambda: "crash-loop" in app.ssh("events").output, "the crash loop among the events", 60)
+    wait_until(lambda: "crash-loop" in app.ssh("events").output, "the crash loop among the events", 120)
     events = app.ssh("events").output
     assert f"out-of-memory {app.name} failed: greedy.1 v1 ran out of memory" in events
     assert f"crash-loop {app.name} failed: greedy.1 keeps crashing" in events

@@ -23,7 +23,7 @@ from users import PLACE
 from .programs import Result, run
 from .screens import Screen, screen
 
-pytestmark = [pytest.mark.needs("git", "ssh", "ssh-keygen"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.needs("git", "ssh", "ssh-keygen"), pytest.mark.timeout(1500)]
 
 REPOSITORY = Path(__file__).parent.parent.parent
 PASSED_ON = ("PATH", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "PIP_CERT", "PIP_INDEX_URL", "HTTPS_PROXY", "TERM")
@@ -39,7 +39,7 @@ class Newcomer:
 
     def quickstart(self, *options: str) -> Result:
         argv = [str(self.clone / "scripts" / "quickstart"), *options]
-        return run(argv, env=self.env, cwd=self.home, merge=True, timeout=280)
+        return run(argv, env=self.env, cwd=self.home, merge=True, timeout=600)
 
     @property
     def identity(self) -> str:

@@ -10,7 +10,7 @@ from .conftest import RunWorld
 from .programs import wait_until
 from .world import AppRepo, World
 
-pytestmark = [pytest.mark.needs("git", "ssh", "ssh-keygen"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.needs("git", "ssh", "ssh-keygen"), pytest.mark.timeout(900)]
 
 
 def follow_releases(app: AppRepo) -> None:

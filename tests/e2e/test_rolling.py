@@ -13,7 +13,7 @@ from .programs import wait_until
 from .test_zero_downtime import load_on
 from .world import DOCKERFILE
 
-pytestmark = [pytest.mark.needs("git", "ssh", "ssh-keygen"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.needs("git", "ssh", "ssh-keygen"), pytest.mark.timeout(900)]
 
 
 def test_a_few_at_a_time_fail_no_request(any_world: RunWorld) -> None:

@@ -7,7 +7,7 @@ import pytest
 from .conftest import RunWorld
 from .programs import wait_until
 
-pytestmark = [pytest.mark.needs("git", "ssh", "ssh-keygen", "sandbox"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.needs("git", "ssh", "ssh-keygen", "sandbox"), pytest.mark.timeout(900)]
 
 
 def test_what_is_in_it_outlives_releases_until_it_is_destroyed(any_world: RunWorld) -> None:

@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import secrets
+import shlex
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from .programs import Background, Result, run, wait_until
 
 GITPAAS = Path(sys.executable).parent / "gitpaas"
 SITE = Path(__file__).parent / "site"  # an app for these tests: plain Python behind a Procfile
+VALVE = Path(__file__).parent / "valve.py"
 DOCKERFILE = """\
 FROM python:3.11-slim
 WORKDIR /app
@@ -60,7 +62,7 @@ class World:
 
     # The server
 
-    def start(self, seconds: float = 60) -> None:
+    def start(self, seconds: float = 120) -> None:
         """Run `gitpaas serve` until it says that it is ready."""
         log = self.root / "serve.out"
         with log.open("wb") as out, (self.root / "serve.err").open("ab") as err:
@@ -125,10 +127,10 @@ class World:
                 continue
         return len(pids)
 
-    def threads(self) -> int:
-        """How many the server has."""
+    def threads(self) -> set[str]:
+        """The server's, by their ids."""
         assert self.process
-        return len(list(Path(f"/proc/{self.process.pid}/task").iterdir()))
+        return {entry.name for entry in Path(f"/proc/{self.process.pid}/task").iterdir()}
 
     def childrens_ticks(self) -> int:
         """CPU time of all programs that the server has started and waited for."""
@@ -154,9 +156,9 @@ class World:
     def begin_ssh(self, *args: str) -> Background:
         return self.begin(["ssh", "-F", str(self.ssh_config), "paas", *args])
 
-    def begin(self, argv: Sequence[str], cwd: Path | None = None) -> Background:
+    def begin(self, argv: Sequence[str], cwd: Path | None = None, **env: str) -> Background:
         """A program of the user's that runs while the test goes on."""
-        began = Background(argv, self.env, self.root / f"background-{len(self._background)}", cwd)
+        began = Background(argv, self.env | env, self.root / f"background-{len(self._background)}", cwd)
         self._background.append(began)
         return began
 
@@ -215,6 +217,7 @@ class World:
             "START_TIMEOUT": 60,
             "DRAIN_TIMEOUT": 5,
             "STOP_GRACE": 2,
+            "LOGIN_GRACE": 200,
             "RUNTIME": "host",
         } | settings
         ours = {f"GITPAAS_{name}": str(value) for name, value in chosen.items()}
@@ -302,6 +305,12 @@ class AppRepo:
 
     def begin_push(self, *args: str) -> Background:
         return self.world.begin(["git", "push", "paas", *(args or ("main",))], cwd=self.path)
+
+    def begin_push_that_is_held(self, after: int) -> Background:
+        """A push of which the server gets so many bytes and no more."""
+        valve = [sys.executable, str(VALVE), str(self.world.ssh_port), str(after)]
+        ssh = ["ssh", "-F", str(self.world.ssh_config), "-o", f"ProxyCommand={shlex.join(valve)}"]
+        return self.world.begin(["git", "push", "paas", "main"], cwd=self.path, GIT_SSH_COMMAND=shlex.join(ssh))
 
     def remote_main(self) -> str | None:
         """Where the server says that main is."""

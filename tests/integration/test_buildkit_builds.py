@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from gitpaas.engine import Engine
 from gitpaas.engine.images import Images
 from gitpaas.errors import BuildFailed, ToolFailed
 
-pytestmark = [pytest.mark.needs("root", "sandbox", "docker", "buildkit"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.needs("root", "sandbox", "docker", "buildkit"), pytest.mark.timeout(900)]
 
 APP = BASE + "RUN sleep 0.2 && echo dependencies > /deps\nWORKDIR /app\nCOPY . .\nRUN cat main.txt\n"
 APP += 'CMD ["cat", "main.txt"]\n'
@@ -211,16 +212,24 @@ def test_a_registry_that_is_away_is_tried_again_and_then_ours(yard: Yard, monkey
 
 
 def test_a_build_that_takes_too_long_ends_with_its_steps(yard: Yard) -> None:
+    nap = mark()
+    yard.build(BASE, app="slow")  # so that the time is the step's
     with pytest.raises(BuildFailed, match="was still running after 20 seconds") as failed:
-        yard.build(BASE + "RUN echo begun; sleep 4711.1\n", app="slow", timeout=20)
-    assert failed.value.step == "[2/2] RUN echo begun; sleep 4711.1"
+        yard.build(BASE + f"RUN echo begun; sleep {nap}\n", app="slow", timeout=20)
+    assert failed.value.step == f"[2/2] RUN echo begun; sleep {nap}"
     assert failed.value.tail == ("begun",)
     assert "build_timeout" in str(failed.value.hint)
-    eventually(lambda: not with_arguments("4711.1"))
+    eventually(lambda: not with_arguments(nap))
+
+
+def mark(seconds: int = 600) -> str:
+    """The argument of a sleep like no other on this machine."""
+    return f"{seconds}.{secrets.randbelow(10**10):010}"
 
 
 def test_a_hook_that_is_killed_takes_its_build_along(yard: Yard, tmp_path: Path) -> None:
-    request = yard.request(BASE + "RUN sleep 4711.2\n", app="killed")
+    nap = mark()
+    request = yard.request(BASE + f"RUN sleep {nap}\n", app="killed")
     script = (
         "import sys; from pathlib import Path; from gitpaas.buildkit import BuildKit, Job\n"
         "from gitpaas.config import load; from gitpaas.output import Output\n"
@@ -228,12 +237,12 @@ def test_a_hook_that_is_killed_takes_its_build_along(yard: Yard, tmp_path: Path)
     )
     hook = subprocess.Popen([sys.executable, "-c", script, str(request.tree)], env=yard.config.environ)
     try:
-        eventually(lambda: with_arguments("4711.2"))
+        eventually(lambda: with_arguments(nap))
     finally:
         hook.send_signal(signal.SIGKILL)
         hook.wait()
     linux.end_build(request.tree)  # as who finds the killed build does
-    eventually(lambda: not with_arguments("4711.2"))
+    eventually(lambda: not with_arguments(nap))
     yard.build(BASE, app="after")
     assert list((yard.config.buildkit / "desks").iterdir()) == [], "what the killed one had on its desk is gone"
 
@@ -242,16 +251,18 @@ def test_a_daemon_killed_in_the_middle_is_started_again_and_the_build_too(
     yard: Yard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gitpaas.buildkit.build._PAUSES", (0.1, 0.1))
-    killed: list[int] = []
+    killed, nap = list[int](), mark(8)
 
     def kill() -> None:
-        eventually(lambda: with_arguments("4.711"))
-        killed.append(yard.buildkit.pid() or 0)
-        os.kill(killed[0], signal.SIGKILL)
+        eventually(lambda: with_arguments(nap))
+        pid = yard.buildkit.pid()
+        assert pid
+        os.kill(pid, signal.SIGKILL)
+        killed.append(pid)
 
     thread = threading.Thread(target=kill)
     thread.start()
-    built = yard.build(BASE + "RUN sleep 4.711\nCMD echo fine\n", app="survivor")
+    built = yard.build(BASE + f"RUN sleep {nap}\nCMD echo fine\n", app="survivor")
     thread.join()
     assert "BuildKit ended in the middle of the build" in built.text
     assert "Trying again in 0.1 s (1 of 2)" in built.text

@@ -88,7 +88,7 @@ class TestSilence:
             began = time.monotonic()
             with pytest.raises(EngineFailed, match="does not answer"):
                 runtime.running()
-            assert time.monotonic() - began < 30
+            assert time.monotonic() - began < 100
 
     def test_what_ended_meanwhile_is_told_afterwards(self, there: Docker, gate: Door) -> None:
         instance = there.start("sleep 600")
@@ -148,8 +148,10 @@ class TestReconcile:
         (before,), routes = of_boxed(flow), flow.platform.router.routes()
         flow.told.clear()
         gate.close()
-        kill(flow, host_instance(flow))
-        flow.reconcile(lambda: host_route(flow) not in (None, routes[flow.config.host("hello")]))
+        killed = host_instance(flow)
+        kill(flow, killed)
+        # By another instance, which may well have got the same port.
+        flow.reconcile(lambda: (new := host_instance(flow)).id != killed.id and host_route(flow) == (new.address,))
         assert flow.platform.router.routes()[flow.config.host("boxed")] == routes[flow.config.host("boxed")]
         gate.open()
         flow.reconcile()
@@ -247,7 +249,7 @@ class TestRestart:
             own.stop(number)
             assert runtime.survey().unseen == {"image"}
             own.start()
-            assert runtime.wait_for_exit(20)
+            assert runtime.wait_for_exit(100)
             (ended,) = runtime.running()
             assert (ended.id, ended.state) == (first.id, "exited")
             assert ended.exit_code is not None

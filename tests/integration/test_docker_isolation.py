@@ -61,7 +61,7 @@ def listening(address: str) -> Iterator[int]:
 
 def test_another_apps_container_cannot_be_reached_by_its_address(there: Docker) -> None:
     other = serving(there, "other")
-    assert health.answers(there.runtime.reach(other), HealthCheck("/")), "while the host does reach it"
+    assert health.answers(there.runtime.reach(other), HealthCheck("/"), timeout=60), "while the host does reach it"
     assert knock(there, str(other.address)) == ["TimeoutError"]
 
 

@@ -19,7 +19,7 @@ from gitpaas.engine import registries
 from gitpaas.errors import BuildFailed
 from gitpaas.values import Secret
 
-pytestmark = [pytest.mark.needs("root", "sandbox", "docker", "buildkit"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.needs("root", "sandbox", "docker", "buildkit"), pytest.mark.timeout(900)]
 
 USER, PASSWORD = "bob", "not-for-anybodys-eyes-4712"
 PASSED_ON = ("Content-Type", "Content-Length", "Docker-Content-Digest", "Docker-Distribution-Api-Version")

