@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import engine
 import processes
@@ -81,13 +81,40 @@ class Door:
         real = socket.socket(socket.AF_UNIX)
         real.connect(engine.SOCKET)
         self._through.append((client, real))
-        threading.Thread(target=_shuttle, args=(client, real), daemon=True).start()
+        threading.Thread(target=self._shuttle, args=(client, real), daemon=True).start()
+
+    def _shuttle(self, client: socket.socket, real: socket.socket) -> None:
+        with client, real, suppress(OSError):
+            _shuttle(client, real)
+
+
+class SlowListener(Door):
+    """An engine that says that it will tell what happens, and does not yet listen to it."""
+
+    def __init__(self, path: Path) -> None:
+        self.listens = threading.Event()
+        super().__init__(path)
+
+    def _shuttle(self, client: socket.socket, real: socket.socket) -> None:
+        with client, real, suppress(OSError):
+            asked = client.recv(_PIECE)
+            is_about_events = asked.startswith(b"GET /events")
+            if is_about_events:
+                client.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
+                self.listens.wait(100)
+            real.sendall(asked)
+            if is_about_events:
+                said = b""
+                while b"\r\n\r\n" not in said:
+                    said += real.recv(_PIECE)
+                client.sendall(said.partition(b"\r\n\r\n")[2])
+            _shuttle(client, real)
 
 
 def _shuttle(client: socket.socket, real: socket.socket) -> None:
     """Both ways, until one side hangs up."""
     others = {client: real, real: client}
-    with client, real, suppress(OSError), selectors.DefaultSelector() as selector:  # select() ends at 1,024 open files
+    with selectors.DefaultSelector() as selector:  # select() ends at 1,024 open files
         for end in others:
             selector.register(end, selectors.EVENT_READ)
         while True:
@@ -98,9 +125,12 @@ def _shuttle(client: socket.socket, real: socket.socket) -> None:
                 others[ready].sendall(data)
 
 
+_AnyDoor = TypeVar("_AnyDoor", bound=Door)
+
+
 @contextmanager
-def door(path: Path) -> Iterator[Door]:
-    made = Door(path)
+def door(path: Path, kind: Callable[[Path], _AnyDoor] = Door) -> Iterator[_AnyDoor]:  # type: ignore[assignment]
+    made = kind(path)
     try:
         yield made
     finally:

@@ -16,7 +16,7 @@ import engine
 import flow as flows
 import pytest
 from containers import Docker, clean, docker
-from engines import Door, OwnEngine, door, own_engine
+from engines import Door, OwnEngine, SlowListener, door, own_engine
 from flow import ALICE, Flow
 from instances import output, until
 
@@ -102,6 +102,16 @@ class TestSilence:
         assert there.runtime.wait_for_exit(100)
         assert time.monotonic() - began < 60
         timer.join()
+
+    def test_what_ends_before_the_engine_listens_is_told_all_the_same(self, there: Docker, config: Config) -> None:
+        with door(config.home.parent / "slow.sock", SlowListener) as slow:
+            runtime = DockerRuntime(replace(config, docker_host=slow.address))
+            instance = there.start("sleep 600")
+            assert not runtime.wait_for_exit(0.5)
+            assert engine.call("POST", f"/containers/gitpaas-{instance.id}/kill")[0] == 204
+            there.ended(instance)
+            slow.listens.set()
+            assert runtime.wait_for_exit(60)
 
     def test_a_wait_can_be_ended_all_the_same(self, there: Docker, gate: Door) -> None:
         gate.close()

@@ -15,6 +15,7 @@ from gitpaas.runtimes.docker import names
 from gitpaas.runtimes.docker.view import inspect
 
 _AGAIN = 1.0  # seconds until an engine that does not answer is asked again
+_PAST = 60.0  # seconds, by the engine's clock, that may be another than ours; to be told of an end twice does no harm
 
 
 class Exits:
@@ -99,6 +100,10 @@ class Exits:
 
 
 def open_events(engine: Engine, *kinds: str) -> Stream:
-    """A line of JSON whenever one of these things happens to a container of ours."""
+    """A line of JSON whenever one of these things happens to a container of ours, and for what happened shortly before.
+
+    The engine answers first and begins to listen then: without the past, what happens in between would be told to
+    nobody."""
     filters = {"type": ["container"], "event": list(kinds), **engine.filters()}
-    return Stream(engine.address, "GET", "/events", {"filters": json.dumps(filters)})
+    since = int(time.time() - _PAST)
+    return Stream(engine.address, "GET", "/events", {"filters": json.dumps(filters), "since": since})
