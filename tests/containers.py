@@ -8,7 +8,7 @@ import secrets
 import shlex
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
@@ -89,13 +89,17 @@ PORT = 'int(os.environ["PORT"])'
 
 
 @contextmanager
-def docker(config: Config, published: bool | None = None) -> Iterator[Docker]:
-    """Whatever the test leaves running is stopped at its end, and that must leave no trace."""
+def docker(config: Config, published: bool | None = None, *, attends: bool = True) -> Iterator[Docker]:
+    """Whatever the test leaves running is stopped at its end, and that must leave no trace. `attends`: as in a server,
+    output is copied and what is nobody's removed meanwhile."""
     config.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     made = Docker(DockerRuntime(config, published=published), config, None, published)
     try:
         # The engine of a busy machine may take longer for the last lines than a server would wait.
-        with mock.patch("gitpaas.runtimes.docker.runtime._LAST_WORDS", PATIENCE), made.runtime.attend():
+        with (
+            mock.patch("gitpaas.runtimes.docker.runtime._LAST_WORDS", PATIENCE),
+            made.runtime.attend() if attends else nullcontext(),
+        ):
             try:
                 yield made
             finally:

@@ -10,15 +10,14 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from unittest import mock
 
 import pytest
-from containers import Docker, clean
-from instances import PATIENCE, output, stop_all, until
+from containers import Docker, docker
+from instances import output, until
 
 from gitpaas.config import Config
 from gitpaas.engine.execs import execute
-from gitpaas.runtimes.docker import DockerRuntime, copies
+from gitpaas.runtimes.docker import copies
 from gitpaas.values import Instance
 
 pytestmark = pytest.mark.needs("docker")
@@ -29,13 +28,8 @@ COUNT = "i=0; while [ $i -lt {n} ]; do i=$((i+1)); echo line $i; done"
 @pytest.fixture
 def there(config: Config) -> Iterator[Docker]:
     """Nobody copies, unless the test does."""
-    made = Docker(DockerRuntime(config), config)
-    # The engine of a busy machine may take longer for the last lines than a server would wait.
-    with mock.patch("gitpaas.runtimes.docker.runtime._LAST_WORDS", PATIENCE):
+    with docker(config, attends=False) as made:
         yield made
-        stop_all(made)
-    clean(made)
-    assert made.traces() == []
 
 
 def lines(instance: Instance) -> list[str]:

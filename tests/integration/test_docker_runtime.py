@@ -379,17 +379,18 @@ class TestOthers:
         orphans.remove([entry | {"State": "created"} for entry in seen], ())
         assert there.runtime.running("demo") == [instance]
 
-    def test_what_was_made_and_never_started_is_removed(self, there: Docker, config: Config) -> None:
-        orphans = Orphans(config, there.engine, Starter(config, there.engine))
-        there.start("sleep 60")
-        (listed,) = engine.labelled("containers", config.identity)
-        marks = listed["Labels"] | {"gitpaas.id": "demo.v1.web.1.killed"}
-        made = engine.call("POST", "/containers/create", {"Image": engine.DEBIAN, "Labels": marks})[1]["Id"]
-        seen = engine.labelled("containers", config.identity)
-        assert {entry["State"] for entry in seen} == {"created", "running"}
-        orphans.remove(seen, ())
-        assert [entry["Id"] for entry in engine.labelled("containers", config.identity)] == [listed["Id"]]
-        assert made != listed["Id"]
+    def test_what_was_made_and_never_started_is_removed(self, config: Config) -> None:
+        with docker(config, attends=False) as there:  # or a server would do it first
+            orphans = Orphans(config, there.engine, Starter(config, there.engine))
+            there.start("sleep 60")
+            (listed,) = engine.labelled("containers", config.identity)
+            marks = listed["Labels"] | {"gitpaas.id": "demo.v1.web.1.killed"}
+            made = engine.call("POST", "/containers/create", {"Image": engine.DEBIAN, "Labels": marks})[1]["Id"]
+            seen = engine.labelled("containers", config.identity)
+            assert {entry["State"] for entry in seen} == {"created", "running"}
+            orphans.remove(seen, ())
+            assert [entry["Id"] for entry in engine.labelled("containers", config.identity)] == [listed["Id"]]
+            assert made != listed["Id"]
 
     def test_labels_in_an_image_are_not_believed(self, there: Docker) -> None:
         lies = {"gitpaas.port": "22", "gitpaas.oneoff": "yes", "gitpaas.app": "other", "gitpaas.published": "1:2"}
