@@ -132,7 +132,8 @@ class Reconciler:
         for missing in todo.missing:
             if is_quiet or missing.last is not None:
                 self._start_when_due(intent, missing)
-        todo = sights.plan_of(intent, self._staying(self._platform.runtime.survey(name).instances, gone), route)
+        if todo.missing:  # and is there now, perhaps
+            todo = sights.plan_of(intent, self._staying(self._platform.runtime.survey(name).instances, gone), route)
         route = self._route(intent, host, todo, route, is_quiet)
         self._platform.router.hold(host, intent.app.maintenance)
         for instance in todo.retire if is_quiet else ():
@@ -223,9 +224,9 @@ class Reconciler:
         """The addresses that answer; until one does, those of the release before if they still serve; else a page.
 
         A dead address leaves at once. What a roll-out under way has routed stays: it knows what it does."""
-        check = starting.health_check(self._platform, intent.release) if intent.release else HealthCheck()
         serving = [i for i in todo.keep if i.address in sights.addresses(route)]
-        fresh = self._answering(intent, [i for i in todo.keep if i.address and i not in serving], check)
+        waiting = [i for i in todo.keep if i.address and i not in serving]
+        fresh = self._answering(intent, waiting) if waiting else []
         former = sights.former(intent, todo, route)
         routed = [*serving, *fresh, *(former if not is_quiet else ())] or former
         addresses = tuple(i.address for i in routed if i.address)[: self._platform.router.capacity]
@@ -237,8 +238,9 @@ class Reconciler:
                 self._news.serves(intent.app.name, instance)
         return addresses or None
 
-    def _answering(self, intent: Intent, waiting: Sequence[Instance], check: HealthCheck) -> list[Instance]:
+    def _answering(self, intent: Intent, waiting: Sequence[Instance]) -> list[Instance]:
         """Those that answer now, with the address where they do. One that has been silent for too long is stopped."""
+        check = starting.health_check(self._platform, intent.release) if intent.release else HealthCheck()
         found = []
         for instance in waiting:
             reach = self._platform.runtime.reach(instance)

@@ -136,7 +136,10 @@ def person(platform: Platform, made: Artifact, name: str, *, stopped: bool) -> N
         apps.hand_over(slug, apps.uid(platform.config, app))
     own = replace(made, reference=str(slug), processes={"web": f'exec python3 -c "{SERVER}"'})
     configvars.change(platform, app, {f"NAME_{n}": f"value {n}" for n in range(5)})
-    (platform.config.logs(name) / "raw").mkdir(parents=True, mode=0o700)  # as everything that has run leaves it
+    # As everything that has run leaves it, and ps:stop.
+    platform.config.raw_logs(name).mkdir(parents=True, mode=0o700)
+    if stopped:
+        platform.router.show(platform.config.host(name), "stopped")
     build = store.Build.create(app=app, commit="c" * 40, ref="", previous="", status="live", by="bench", finished_at=1)
     for _ in range(RELEASES):
         release = releases.create(platform, app, own, build)

@@ -20,7 +20,7 @@ from gitpaas.builds import queue
 from gitpaas.config import Config
 from gitpaas.errors import Conflict, EngineFailed, RuntimeFailed
 from gitpaas.git import repository
-from gitpaas.instances import limiting, sights
+from gitpaas.instances import limiting, sights, starting
 from gitpaas.instances.plan import Missing
 from gitpaas.instances.reconcile import Reconciler
 from gitpaas.platform import Platform
@@ -264,6 +264,21 @@ def test_what_another_process_has_changed_is_seen_in_the_next_round(flow: Flow) 
     assert flow.route == "stopped"
     App.update(stopped=False).execute()
     flow.reconcile(lambda: flow.routed_releases() == {1})
+
+
+def test_page_of_a_stopped_app_takes_no_thought_of_who_would_answer(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow.deploy()
+    deploy.stop(flow.platform, flow.app, flow.out)
+    flow.reconcile(lambda: flow.labels() == [])
+    flow.platform.router.forget(flow.config.host("hello"))  # as after a restored backup, of all apps at once
+    asked: list[object] = []
+    monkeypatch.setattr(starting, "health_check", lambda *given: asked.append(given))
+
+    flow.reconcile(lambda: flow.route == "stopped")
+
+    assert asked == []
 
 
 def test_what_is_as_it_was_is_not_thought_through_again(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
