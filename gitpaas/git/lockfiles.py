@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from gitpaas import locks
+from gitpaas import locks, tree
 from gitpaas.linux import processes
 
 SHALLOW = "shallow.lock"  # ours too: ssh/shallow.py
@@ -18,7 +18,8 @@ _SIGNS = (".lock': File exists", "could not lock config file")  # what git says 
 _YOUNG = 2.0  # seconds; who holds one without being a git that we can see needs no longer
 _OLD = 60.0  # where processes cannot be looked at
 _READERS = ("upload-pack", "upload-archive", "pack-objects", "index-pack")  # may take long, and lock nothing
-_WHERE = ("*.lock", "refs/**/*.lock", "logs/**/*.lock", "objects/info/**/*.lock", "objects/pack/*.lock")
+_LOCK = ".lock"
+_WHERE = ("refs", "logs", "objects/info", "objects/pack")  # not all of objects: there may be 100,000
 
 _Identity = tuple[int, int]
 
@@ -30,13 +31,21 @@ def is_complaint(said: Iterable[str]) -> bool:
 
 def free(repository: Path) -> bool:
     """Remove those that nobody holds any more; whether there was one, so that it is worth another try."""
-    found = (path for pattern in _WHERE for path in repository.glob(pattern))
-    return _free(repository, [path for path in found if path.name != SHALLOW])
+    return _free(repository, [path for path in _all(repository) if path.name != SHALLOW])
 
 
 def free_shallow(repository: Path) -> bool:
     """The same for the one that a killed server may have left as well. For who has waited for it."""
     return _free(repository, [repository / SHALLOW])
+
+
+def _all(repository: Path) -> Iterator[Path]:
+    """Path.glob would raise when git removes a directory of refs meanwhile."""
+    yield from repository.glob(f"*{_LOCK}")
+    for place in _WHERE:
+        for entry in tree.everything(repository / place):
+            if entry.name.endswith(_LOCK):
+                yield Path(entry.path)
 
 
 def _free(repository: Path, paths: list[Path]) -> bool:

@@ -37,6 +37,11 @@ def test_what_is_changed_added_or_removed_is_an_upgrade(config: Config, program:
     assert upgrade.has_come(config)
 
 
+def test_files_may_go_while_they_are_looked_at(config: Config, program: Path) -> None:
+    (program / "going.py").symlink_to("gone")
+    assert upgrade.has_come(config)
+
+
 def test_server_that_does_not_say_what_it_began_with_is_an_older_one(config: Config, program: Path) -> None:
     config.server_record.write_text('{"pid": 1}')
     assert upgrade.has_come(config)
