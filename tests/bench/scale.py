@@ -26,6 +26,9 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
+import ports  # noqa: E402
+import users  # noqa: E402
+
 from gitpaas import apps, releases, store  # noqa: E402
 from gitpaas.apps import configvars  # noqa: E402
 from gitpaas.config import load  # noqa: E402
@@ -37,6 +40,12 @@ from tests.e2e.world import AppRepo, World  # noqa: E402
 
 FEW = 10
 RELEASES = 5  # of each app
+
+Share = tuple[int, int, int]  # of the place that this process has on the machine: first user id, first port, last port
+_FIRST, _LAST = ports.APPS
+FEW_SHARE: Share = (users.APPS, _FIRST, _FIRST + 49)
+MANY_SHARE: Share = (users.APPS + 100, _FIRST + 50, _LAST)
+MOST_APPS, MOST_RUNNING = 9_000, 400
 RESULTS = Path("bench-results")
 SERVER = "import http.server as h, os; h.HTTPServer(('127.0.0.1', int(os.environ['PORT'])), type('A', (h.BaseHTTPRequestHandler,), {'do_GET': lambda s: (s.send_response(200), s.end_headers())})).serve_forever()"  # noqa: E501
 
@@ -47,10 +56,12 @@ def main() -> None:
     options.add_argument("--running", type=int, default=50, help="of these (50)")
     options.add_argument("--rounds", type=int, default=7, help="how often each is asked (7)")
     chosen = options.parse_args()
+    if not 1 <= chosen.running <= min(chosen.apps, MOST_RUNNING) or chosen.apps > MOST_APPS:
+        options.error(f"at most {MOST_APPS} apps, and at most {MOST_RUNNING} of these running")
     with (
         tempfile.TemporaryDirectory(prefix="gp-", dir="/tmp") as root,
-        peopled(Path(root) / "few", 400_000, FEW, FEW) as few,
-        peopled(Path(root) / "many", 500_000, chosen.apps, chosen.running) as many,
+        peopled(Path(root) / "few", FEW_SHARE, FEW, FEW) as few,
+        peopled(Path(root) / "many", MANY_SHARE, chosen.apps, chosen.running) as many,
     ):
         report(measure(few, many, chosen.rounds), chosen)
 
@@ -58,9 +69,10 @@ def main() -> None:
 class Town:
     """A world with many apps in its store, and one of them that is really pushed."""
 
-    def __init__(self, root: Path, uids: int) -> None:
+    def __init__(self, root: Path, share: Share) -> None:
         root.mkdir()
-        self.world = World(root, APP_UID_BASE=uids, APP_PORTS=f"{31200 + uids // 1000}-{31399 + uids // 1000}")
+        uids, first, last = share
+        self.world = World(root, APP_UID_BASE=uids, APP_PORTS=f"{first}-{last}")
         self.app: AppRepo | None = None
         self.ready = 0.0  # seconds from the start of a server that has everything to start until it accepts
 
@@ -109,8 +121,8 @@ class Town:
 
 
 @contextmanager
-def peopled(root: Path, uids: int, count: int, running: int) -> Iterator[Town]:
-    town = Town(root, uids)
+def peopled(root: Path, share: Share, count: int, running: int) -> Iterator[Town]:
+    town = Town(root, share)
     try:
         town.settle(count, running)
         yield town

@@ -36,6 +36,18 @@ def test_two_runs_have_no_port_and_no_user_in_common() -> None:
     assert all(len(set(values)) == 3 for values in zip(*found, strict=True)), found
 
 
+def test_a_bench_stays_in_its_place() -> None:
+    clone = str(Path(places.__file__).parents[1])
+    code = f"import json, sys; sys.path.insert(0, {clone!r}); from tests.bench import scale as s"
+    code += "; print(json.dumps([s.FEW_SHARE, s.MANY_SHARE, s.MOST_APPS, s.MOST_RUNNING]))"
+    with started(code, GITPAAS_TESTS_PLACE=str(users.PLACE)) as bench:
+        said = bench.communicate()[0]
+    (few_uid, few_first, few_last), (many_uid, many_first, many_last), most_apps, most_running = json.loads(said)
+    assert users.APPS <= few_uid < many_uid - 20 < many_uid + most_apps < users.APPS + 10_000
+    assert ports.APPS[0] <= few_first < few_last < many_first < many_last <= ports.APPS[1]
+    assert many_last - many_first > most_running
+
+
 def test_a_program_of_a_test_is_where_the_test_is() -> None:
     with started(HAS, GITPAAS_TESTS_PLACE=os.environ["GITPAAS_TESTS_PLACE"]) as child:
         assert json.loads(child.communicate()[0]) == OURS
