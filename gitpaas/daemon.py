@@ -36,6 +36,7 @@ class DaemonStatus:
     http: str | None
     since: float | None
     missing: tuple[str, ...]
+    https: str | None = None  # None as well where there is no HTTPS
     outdated: bool = False  # the program was changed since it began
 
 
@@ -97,7 +98,8 @@ def status(config: Config) -> DaemonStatus:
         record = None
     if record is None or record["pid"] != pid:
         return DaemonStatus(False, pid, None, None, None, missing)
-    return DaemonStatus(True, pid, record["ssh"], record["http"], record["since"], missing, upgrade.has_come(config))
+    doors = record["ssh"], record["http"]
+    return DaemonStatus(True, pid, *doors, record["since"], missing, record.get("https"), upgrade.has_come(config))
 
 
 def lock_path(config: Config) -> Path:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from gitpaas import daemon, linux, platform, ports, shell, upgrade
 from gitpaas.artifacts import room
-from gitpaas.config import Config, git_environment
+from gitpaas.config import Config, git_environment, hosts
 from gitpaas.errors import CommandFailed, Conflict, EngineFailed, RouterFailed
 from gitpaas.output import amount
 from gitpaas.platform import Choice
+from gitpaas.router import certificates
 from gitpaas.router.command import find_binary
 from gitpaas.runtimes.host import HostRuntime
 from gitpaas.store import Seal
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from gitpaas.toolchain import ToolState
 
 State = Literal["ok", "poor", "missing"]  # poor: it works, but not as well as it could
+
+_WEEK = 7 * 86400.0
 
 _DECIDE_ANEW = "To change it: runtime = {!r} in gitpaas.toml, then gitpaas restart"
 
@@ -54,16 +58,46 @@ def _server(config: Config) -> Iterator[Finding]:
     now = daemon.status(config)
     if now.running:
         text = f"runs (pid {now.pid}), SSH at {now.ssh}, HTTP at {now.http}"
+        text += f", HTTPS at {now.https}" if now.https else ""
         yield Finding("server", "poor" if now.outdated else "ok", text, upgrade.HINT if now.outdated else None)
         return
     yield Finding("server", "poor", "does not run", "Start it: gitpaas start")
-    for port, setting in ((config.ssh_port, "GITPAAS_SSH_PORT"), (config.http_port, "GITPAAS_HTTP_PORT")):
+    for port, setting in ((config.ssh_port, "GITPAAS_SSH_PORT"), *config.router_ports()):
         try:
             ports.require(config.bind, port, setting)
         except Conflict as error:
             yield Finding("ports", "missing", error.message, error.hint)
         else:
             yield Finding("ports", "ok", f"{config.bind}:{port} is free")
+
+
+def _https(config: Config) -> Iterator[Finding]:
+    """Whether certificates can come and have come: of names that a public CA certifies."""
+    if not config.https_port:
+        return
+    if hosts.is_local(config.base_domain):
+        yield Finding("https", "ok", f"apps under {config.base_domain} have certificates of this server's own CA")
+    elif ports.is_loopback(config.bind):
+        hint = 'A CA looks from outside: bind = "0.0.0.0" in gitpaas.toml, then gitpaas restart'
+        yield Finding("https", "poor", f"nobody outside reaches {config.bind}, so no CA can certify apps", hint)
+    elif config.http_port != 80 and config.https_port != 443:
+        hint = "A CA asks at no other port. Let one of them reach this server, by a setting or a rule of the firewall."
+        text = f"HTTP is at {config.http_port} and HTTPS at {config.https_port}, neither at 80 nor at 443"
+        yield Finding("https", "poor", text, hint)
+    else:
+        way = "at port 80 (http-01)" if config.http_port == 80 else "at port 443 alone (tls-alpn-01)"
+        yield Finding("https", "ok", f"certificates come from {config.acme_directory}, which looks {way}")
+    for one in certificates.known(config):
+        yield from _certificate(one)
+
+
+def _certificate(one: certificates.Standing) -> Iterator[Finding]:
+    if one.failure:
+        yield Finding("https", "poor", f"no certificate for {one.host}: {one.failure.error}", "ssh paas certificates")
+    elif one.certificate and not one.certificate.own and (left := one.certificate.ends - time.time()) < _WEEK:
+        when = f"ends in {left / 86400:.1f} days" if left > 0 else "has ended"
+        hint = "It is renewed by the requests that come for it: by the next one, if there were none lately."
+        yield Finding("https", "poor", f"the certificate of {one.host} {when}", hint)
 
 
 def _programs(config: Config) -> Iterator[Finding]:
@@ -163,5 +197,5 @@ def _existing(config: Config) -> Config:
 
 
 _Check = Callable[[Config], Iterator[Finding]]
-_ALWAYS: tuple[_Check, ...] = (_server, _programs, _limits, _disk, _keys)
+_ALWAYS: tuple[_Check, ...] = (_server, _https, _programs, _limits, _disk, _keys)
 _WITH_DOCKER: tuple[_Check, ...] = (_engine, _tools, _buildkit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+from ipaddress import ip_address
 
 from gitpaas.errors import Conflict
 from gitpaas.linux import sockets
@@ -22,8 +23,20 @@ def require(bind: str, port: int, setting: str, *, ours: int | None = None) -> N
 
 
 def connectable(bind: str) -> str:
-    """Where a listener on `bind` is reached from this machine."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind, bind)  # noqa: S104 (compared, not bound)
+    """The address at which a listener on `bind` is reached from this machine; `bind` itself when that is none."""
+    try:
+        ip = socket.getaddrinfo(bind, None, type=socket.SOCK_STREAM)[0][4][0]
+    except socket.gaierror:
+        return bind
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(str(ip), str(ip))  # noqa: S104 (compared, not bound)
+
+
+def is_loopback(bind: str) -> bool:
+    """Whether only this machine reaches a listener on `bind`."""
+    try:
+        return ip_address(connectable(bind)).is_loopback and bind not in ("0.0.0.0", "::")  # noqa: S104 (compared)
+    except ValueError:
+        return False
 
 
 def _bind(bind: str, port: int) -> None:

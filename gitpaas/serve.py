@@ -25,6 +25,7 @@ from gitpaas.git import repository
 from gitpaas.instances.reconcile import Reconciler
 from gitpaas.output import Console
 from gitpaas.platform import Platform, build_platform, choose
+from gitpaas.router.certificates import FailureWatch
 from gitpaas.store import App
 from gitpaas.values import Actor
 
@@ -127,6 +128,8 @@ def _loops(
         "cron": (scheduler.run_once, lambda: stopping.wait(_TICK)),
         "events": (lambda: _trim_events(platform), lambda: stopping.wait(_HOUR)),
     }
+    if platform.config.https_port:
+        work["certificates"] = FailureWatch(platform.config).run_once, lambda: stopping.wait(_TICK)
     if buildkit:
         work["buildkit"] = buildkit.rest, lambda: stopping.wait(_REST)
     threads = [
@@ -191,14 +194,15 @@ def _pass_on(poke: socket.socket, wake: Callable[[], None], stopping: threading.
 
 
 def _announce(config: Config, ssh_port: int, program: str) -> Path:
-    """Both doors are open: say so on stdout, and in a record for `status`."""
-    ssh, http = f"{config.bind}:{ssh_port}", f"{config.bind}:{config.http_port}"
-    record = {"pid": os.getpid(), "ssh": ssh, "http": http, "since": time.time(), "program": program}
+    """All doors are open: say so on stdout, and in a record for `status`."""
+    doors = {"ssh": f"{config.bind}:{ssh_port}", "http": f"{config.bind}:{config.http_port}"}
+    doors |= {"https": f"{config.bind}:{config.https_port}"} if config.https_port else {}
+    record = {"pid": os.getpid(), **doors, "since": time.time(), "program": program}
     path = config.server_record
     fresh = path.with_suffix(".new")
     fresh.write_text(json.dumps(record))
     fresh.rename(path)
-    sys.stdout.write(f"ready ssh={ssh} http={http}\n")
+    sys.stdout.write(f"ready {' '.join(f'{name}={address}' for name, address in doors.items())}\n")
     sys.stdout.flush()
     return path
 

@@ -139,15 +139,19 @@ def add_key(key: Path) -> None:
 def start_server(place: Place) -> None:
     config = place.config
     now = daemon.status(config)
-    wanted = f"{config.bind}:{config.ssh_port}", f"{config.bind}:{config.http_port}"
-    is_there = now.running and (now.ssh, now.http) == wanted
+    https = f"{config.bind}:{config.https_port}" if config.https_port else None
+    wanted = f"{config.bind}:{config.ssh_port}", f"{config.bind}:{config.http_port}", https
+    is_there = now.running and (now.ssh, now.http, now.https) == wanted
     right = is_there and not now.outdated and not settings.overruled(config)
     if is_there and not right:
         daemon.restart(config)  # it knows nothing of an upgrade, or of what is set now
     elif now.running and not right:
         daemon.stop(config)  # it listens where an older setting said
     daemon.start(config)
-    tell("ready" if right else "renewed" if is_there else "started", f"server: ssh {wanted[0]}, http {wanted[1]}")
+    tell(
+        "ready" if right else "renewed" if is_there else "started",
+        f"server: ssh {wanted[0]}, http {wanted[1]}" + (f", https {https}" if https else ""),
+    )
 
 
 def write_ssh_config(place: Place, key: Path) -> None:

@@ -6,6 +6,7 @@ import getpass
 import http.client
 import shlex
 import shutil
+import ssl
 import subprocess
 import time
 
@@ -95,7 +96,7 @@ def _answers(place: Place, patience: float = 0) -> bool:
 
 def _status(place: Place) -> int | None:
     """The HTTP status of the sample's URL. Asked by address: *.localhost is known to browsers, not to resolvers."""
-    connection = http.client.HTTPConnection(reachable(place.config.bind), place.config.http_port, timeout=10)
+    connection = _connection(place)
     try:
         connection.request("GET", "/", headers={"Host": place.config.host(APP)})
         return connection.getresponse().status
@@ -103,6 +104,29 @@ def _status(place: Place) -> int | None:
         return None
     finally:
         connection.close()
+
+
+def _connection(place: Place) -> http.client.HTTPConnection:
+    """By HTTPS where that is its URL. Whether its certificate is one to trust is not asked here: it may be this very
+    server's own, or be on its way."""
+    address, config = reachable(place.config.bind), place.config
+    if not config.https_port:
+        return http.client.HTTPConnection(address, config.http_port, timeout=10)
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return _Named(address, config.https_port, config.host(APP), context)
+
+
+class _Named(http.client.HTTPSConnection):
+    """Says the name of the host when it has the address alone."""
+
+    def __init__(self, address: str, port: int, name: str, context: ssl.SSLContext) -> None:
+        super().__init__(address, port, timeout=10, context=context)
+        self._context, self._name = context, name
+
+    def connect(self) -> None:
+        http.client.HTTPConnection.connect(self)
+        self.sock = self._context.wrap_socket(self.sock, server_hostname=self._name)
 
 
 def _git(place: Place, *args: str) -> str:

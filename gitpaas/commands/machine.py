@@ -22,7 +22,7 @@ RUNTIMES = {"host": "apps as processes of this machine", "docker": "apps in cont
 
 @command("serve", role="admin", local=True)
 def serve(call: Call) -> None:
-    """Run the server in the foreground; it prints `ready ssh=HOST:PORT http=HOST:PORT` when both accept."""
+    """Run the server in the foreground; it prints `ready ssh=HOST:PORT http=HOST:PORT` when these accept."""
     from gitpaas import serve as server
     from gitpaas.commands import execute
 
@@ -76,6 +76,8 @@ def _tell(call: Call, status: DaemonStatus) -> None:
         call.say(f"running, pid {status.pid}, since {ago(status.since)}")
         call.say(f"SSH   {status.ssh}")
         call.say(f"HTTP  {status.http}")
+        if status.https:
+            call.say(f"HTTPS {status.https}")
     else:
         call.say("not running. Start it: gitpaas start")
     call.say(f"State {call.config.home}")
@@ -90,6 +92,7 @@ def _describe(call: Call, status: DaemonStatus) -> dict[str, Any]:
         "pid": status.pid,
         "ssh": status.ssh,
         "http": status.http,
+        "https": status.https,
         "since": iso(status.since),
         "home": str(call.config.home),
         "runtime": choose(call.config).name,

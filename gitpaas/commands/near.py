@@ -24,6 +24,7 @@ _ELSEWHERE = {
     "deploy": "ps:rebuild", "redeploy": "ps:rebuild", "builds:create": "ps:rebuild",
     "ps:status": "ps",
     "domains:set": "domains:add", "domains:delete": "domains:remove", "domains:clear": "domains:remove",
+    "certs": "certificates", "certs:auto": "certificates", "certs:info": "certificates", "letsencrypt": "certificates",
     "users": "access", "ssh-keys": "keys", "ssh-keys:add": "keys:add", "ssh-keys:remove": "keys:remove",
     "ssh-keys:list": "keys",
 }  # fmt: skip

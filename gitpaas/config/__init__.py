@@ -14,7 +14,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gitpaas.config import kinds
+from gitpaas.config import hosts, kinds
 from gitpaas.config.state import StateDirectory
 from gitpaas.errors import BadConfig, nearest
 
@@ -43,6 +43,17 @@ class Config(StateDirectory):
     bind: str = _doc("127.0.0.1", "Address that SSH and HTTP listen on.")
     ssh_port: int = _doc(2222, "Port of the SSH server.")
     http_port: int = _doc(8080, "Port of the router.")
+    https_port: int = _doc(0, "Port of the router for HTTPS, for example 8443 or 443; 0 is without.", parse=kinds.port)
+    https_redirect: bool = _doc(
+        "true", "Whether plain HTTP is sent on to HTTPS, where there is that.", parse=kinds.truth
+    )
+    acme_directory: str = _doc(
+        "https://acme-v02.api.letsencrypt.org/directory",
+        "Whom to ask for the certificates of public names: the URL of an ACME directory.",
+        parse=kinds.secure_url,
+    )
+    acme_email: str = _doc("", "Whom that CA tells of trouble; it may be nobody.", parse=kinds.email)
+    acme_root: str = _doc("", "A file with the root certificate of a CA of your own, to trust it.", parse=kinds.file)
     base_domain: str = _doc("localhost", "Apps answer at `<app>.<base_domain>`.", parse=kinds.domain)
     runtime: str = _doc(
         "auto",
@@ -109,7 +120,25 @@ class Config(StateDirectory):
         return self.url_of(self.host(app))
 
     def url_of(self, host: str) -> str:
+        if self.has_https(host):
+            return f"https://{host}{self.https_suffix}"
         return f"http://{host}" + ("" if self.http_port == 80 else f":{self.http_port}")
+
+    def has_https(self, host: str) -> bool:
+        """Whether it has a certificate, or gets one. A public CA certifies a wildcard in other ways only."""
+        return self.https_port > 0 and (hosts.is_local(host) or not host.startswith("*."))
+
+    def router_ports(self) -> list[tuple[int, str]]:
+        """Where the router listens, and the variable that says so."""
+        return [
+            (self.http_port, "GITPAAS_HTTP_PORT"),
+            *([(self.https_port, "GITPAAS_HTTPS_PORT")] if self.https_port else []),
+        ]
+
+    @property
+    def https_suffix(self) -> str:
+        """What follows the host in its URLs."""
+        return "" if self.https_port == 443 else f":{self.https_port}"
 
     def build_environment(self) -> dict[str, str]:
         """The server's own variables that builds may see: proxies, certificates, and those the operator names."""
@@ -171,7 +200,17 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
     values = {
         name: _parse(f, *chosen.get(name, (str(f.default), f"the default of {name}"))) for name, f in known.items()
     }
-    return Config(home=home, environ=dict(environ), **values)
+    config = Config(home=home, environ=dict(environ), **values)
+    _require_ports_apart(config)
+    return config
+
+
+def _require_ports_apart(config: Config) -> None:
+    for name in ("http_port", "ssh_port"):
+        if config.https_port and config.https_port == getattr(config, name):
+            raise BadConfig(
+                f"https_port and {name} are both {config.https_port}", "Choose another one, for example 8443 or 443."
+            )
 
 
 def _read_file(path: Path) -> dict[str, Any]:

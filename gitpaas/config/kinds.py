@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv4Network
+from pathlib import Path
 
 RUNTIMES = ("auto", "host", "docker")
 
@@ -39,6 +40,39 @@ def ports(text: str) -> tuple[int, int]:
     if not match or not 1024 <= int(match[1]) < int(match[2]) <= 65535:
         raise ValueError(f"{text!r} is not a range of ports such as 20000-29999")
     return int(match[1]), int(match[2])
+
+
+def port(text: str) -> int:
+    """0 is none."""
+    if not re.fullmatch(r"\d{1,5}", text.strip()) or int(text) > 65535:
+        raise ValueError(f"{text!r} is not a port such as 443; 0 is none")
+    return int(text)
+
+
+def secure_url(text: str) -> str:
+    if not re.fullmatch(r"https://[A-Za-z0-9.-]+(:\d{1,5})?(/[A-Za-z0-9._~/-]*)?", text):
+        raise ValueError(f"{text!r} is not a URL such as https://acme.example.com/directory")
+    return text
+
+
+def email(text: str) -> str:
+    if text and not re.fullmatch(r"[A-Za-z0-9._+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", text):
+        raise ValueError(f"{text!r} is not an address such as you@example.com")
+    return text
+
+
+def file(text: str) -> str:
+    """The path of a file that is there, or nothing."""
+    if not text:
+        return text
+    path = Path(text).expanduser()
+    if not path.is_absolute():
+        raise ValueError(f"{text!r} is not a whole path, from the / on")
+    if odd := re.search(r"[\"`\\{}\n]", text):
+        raise ValueError(f"{text!r} has {odd[0]!r} in it, which means something to Caddy")
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}")
+    return str(path)
 
 
 def names(text: str) -> tuple[str, ...]:

@@ -51,6 +51,16 @@ class StateDirectory:
         return self.home / "caddy"
 
     @property
+    def tls(self) -> Path:
+        """Certificates with their keys, the account with their CA, and a CA of this server's own: all Caddy's."""
+        return self.home / "tls"
+
+    @property
+    def certificates_log(self) -> Path:
+        """Where Caddy says which certificates it did not get, and why."""
+        return self.caddy / "certificates.log"
+
+    @property
     def toolchain(self) -> Path:
         return self.home / "toolchain"
 

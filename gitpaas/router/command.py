@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
-from gitpaas import wheels
-from gitpaas.config import Config, shipped
+from gitpaas import ports, wheels
+from gitpaas.config import Config, hosts, shipped
 from gitpaas.errors import RouterFailed
 
 
@@ -18,17 +19,46 @@ def command(binary: Path, verb: str) -> list[str]:
 def environment(config: Config) -> dict[str, str]:
     """What the Caddyfile names and nothing else of ours. Paths are relative to the state directory."""
     state = str(config.caddy)
-    return {
+    return _https(config) | {
         "PATH": os.defpath,
         "HOME": state,
         "XDG_CONFIG_HOME": state,
         "XDG_DATA_HOME": state,
         "GITPAAS_BIND": config.bind,
         "GITPAAS_HTTP_PORT": str(config.http_port),
-        "GITPAAS_ROUTES": str(config.routes.relative_to(config.home)),
-        "GITPAAS_CADDY_ADMIN": str((config.caddy / "admin.sock").relative_to(config.home)),
-        "GITPAAS_CADDY_LOG": str((config.caddy / "caddy.log").relative_to(config.home)),
+        "GITPAAS_ROUTES": _relative(config, config.routes),
+        "GITPAAS_CADDY_ADMIN": _relative(config, config.caddy / "admin.sock"),
+        "GITPAAS_CADDY_LOG": _relative(config, config.caddy / "caddy.log"),
     }
+
+
+def _https(config: Config) -> dict[str, str]:
+    port = config.https_port
+    itself = ports.connectable(config.bind)
+    return {
+        "GITPAAS_HTTPS": _switch(port),
+        "GITPAAS_HTTPS_PORT": str(port),
+        "GITPAAS_HTTPS_REDIRECT": _switch(config.https_redirect),
+        "GITPAAS_HTTPS_SUFFIX": config.https_suffix,
+        "GITPAAS_LOCAL_SITES": ", ".join(f"https://{pattern}:{port}" for pattern in hosts.local_patterns()),
+        "GITPAAS_LOCAL_NAMES": "|".join(map(re.escape, hosts.LOCAL)),
+        "GITPAAS_ASK": f"[{itself}]:{config.http_port}" if ":" in itself else f"{itself}:{config.http_port}",
+        "GITPAAS_TLS": _relative(config, config.tls),
+        "GITPAAS_CERTIFICATES_LOG": _relative(config, config.certificates_log),
+        "GITPAAS_ACME_DIRECTORY": config.acme_directory,
+        "GITPAAS_ACME_HAS_EMAIL": _switch(config.acme_email),
+        "GITPAAS_ACME_EMAIL": config.acme_email,
+        "GITPAAS_ACME_HAS_ROOT": _switch(config.acme_root),
+        "GITPAAS_ACME_ROOT": config.acme_root,
+    }
+
+
+def _switch(value: object) -> str:
+    return "on" if value else "off"
+
+
+def _relative(config: Config, path: Path) -> str:
+    return str(path.relative_to(config.home))
 
 
 def find_binary(path: str | None) -> Path:

@@ -20,8 +20,6 @@ from gitpaas.router.command import command, environment, find_binary
 
 _log = logging.getLogger(__name__)
 
-_PORT = "GITPAAS_HTTP_PORT"
-
 _READY = 30.0  # seconds until a new one must accept; it takes some 30 ms
 _RELOAD = 10.0  # seconds a running one has to take its configuration
 _GOODBYE = 5.0  # seconds between SIGTERM and SIGKILL; the Caddyfile's grace_period is shorter
@@ -68,7 +66,8 @@ class CaddyProcess:
         pid = self.pid()
         if pid is None or sockets.executable(pid) not in (None, str(self._binary)):
             return False
-        ports.require(self._config.bind, self._config.http_port, _PORT, ours=pid)
+        for port, setting in self._config.router_ports():
+            ports.require(self._config.bind, port, setting, ours=pid)
         try:
             argv = command(self._binary, "reload")
             reload = shell.run(argv, env=environment(self._config), cwd=self._config.home, timeout=_RELOAD)
@@ -80,7 +79,7 @@ class CaddyProcess:
         return reload.code == 0
 
     def _launch(self, lock: int) -> None:
-        self._require_port()
+        self._require_ports()
         began = time.time()
         with output(
             self._config.caddy / "output.log", _LOG_LIMIT
@@ -104,12 +103,14 @@ class CaddyProcess:
             raise RouterFailed(f"Caddy does not start: {why}", f"Its logs are in {self._config.caddy}")
         _log.info("Caddy runs (pid %d)", child.pid)
 
-    def _require_port(self) -> None:
-        """A Caddy that was killed lets go of its lock a moment before its port."""
+    def _require_ports(self) -> None:
+        """A Caddy that was killed lets go of its lock a moment before its ports."""
         deadline = time.monotonic() + _LETS_GO
         while True:
             try:
-                return ports.require(self._config.bind, self._config.http_port, _PORT)
+                for port, setting in self._config.router_ports():
+                    ports.require(self._config.bind, port, setting)
+                return
             except Conflict:
                 if time.monotonic() > deadline:
                     raise
@@ -124,9 +125,10 @@ class CaddyProcess:
         return False
 
     def _accepts(self) -> bool:
-        address = (ports.connectable(self._config.bind), self._config.http_port)
+        bind = ports.connectable(self._config.bind)
         try:
-            socket.create_connection(address, timeout=1).close()
+            for port, _ in self._config.router_ports():
+                socket.create_connection((bind, port), timeout=1).close()
         except OSError:
             return False
         return True

@@ -116,6 +116,7 @@ def test_from_a_fresh_clone_and_back(newcomer: Newcomer) -> None:
     _pushes_a_change(newcomer)
     _goes_down_and_comes_back(newcomer)
     _asks_at_a_terminal_before_it_removes_all(newcomer)
+    _has_https_when_asked_for_it(newcomer)
     _is_purged(newcomer)
 
 
@@ -278,6 +279,22 @@ def _asks_at_a_terminal_before_it_removes_all(newcomer: Newcomer) -> None:
 def _at_a_terminal(newcomer: Newcomer, *options: str) -> AbstractContextManager[Screen]:
     argv = [newcomer.clone / "scripts" / "quickstart", *options]
     return screen(argv, newcomer.env, columns=120, rows=40)
+
+
+def _has_https_when_asked_for_it(newcomer: Newcomer) -> None:
+    """As README has it: and the next shell knows of it."""
+    port = str(free_port())
+    for env in (newcomer.env | {"GITPAAS_HTTPS_PORT": port}, newcomer.env):
+        up = Newcomer(newcomer.clone, newcomer.home, env).quickstart()
+        assert up.code == 0, up.output
+        assert f"https 127.0.0.1:{port}" in up.output
+        assert f"https://hello.localhost:{port} is live" in up.output
+    root = newcomer.home / "gitpaas.crt"
+    config = newcomer.home / ".ssh" / "config"
+    root.write_text(run(["ssh", "-F", str(config), "paas", "certificates:root"], env=newcomer.env).output)
+    name = f"hello.localhost:{port}"
+    argv = ["curl", "-sS", "--cacert", str(root), "--resolve", f"{name}:127.0.0.1", f"https://{name}/"]
+    assert "Good evening" in run(argv, env=newcomer.env).output
 
 
 def _is_purged(newcomer: Newcomer) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import http.client
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
-from .world import AppRepo, World
+from .world import AppRepo
+
+Connect = Callable[[], http.client.HTTPConnection]
 
 RATE = 200  # requests a second, over all threads
 THREADS = 4
@@ -31,11 +33,15 @@ class Load:
 
 
 @contextmanager
-def load_on(app: AppRepo, host: str | None = None) -> Iterator[Load]:
-    """A steady load on the app's own host, or another one of its: keep-alive GETs, GETs on new connections, POSTs."""
+def load_on(app: AppRepo, host: str | None = None, connect: Connect | None = None) -> Iterator[Load]:
+    """A steady load on the app's own host, or another one of its: keep-alive GETs, GETs on new connections, POSTs.
+
+    `connect` makes the connections, unless over plain HTTP."""
     load, over = Load(), threading.Event()
     visitors = [
-        threading.Thread(target=_visit, args=(app.world, host or f"{app.name}.localhost", kind, load, over))
+        threading.Thread(
+            target=_visit, args=(connect or app.world.connect, host or f"{app.name}.localhost", kind, load, over)
+        )
         for kind in ("keep-alive", "keep-alive", "new", "post")[:THREADS]
     ]
     for visitor in visitors:
@@ -48,9 +54,9 @@ def load_on(app: AppRepo, host: str | None = None) -> Iterator[Load]:
             visitor.join(timeout=30)
 
 
-def _visit(world: World, host: str, kind: str, load: Load, over: threading.Event) -> None:
+def _visit(connect: Connect, host: str, kind: str, load: Load, over: threading.Event) -> None:
     due = time.monotonic()
-    with closing(world.connect()) as connection:
+    with closing(connect()) as connection:
         while not over.is_set():
             load.count(_request(connection, host, kind))
             if kind == "new":

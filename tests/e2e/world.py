@@ -52,6 +52,7 @@ class World:
         self.home = root / "state"
         self.user = root / "user"
         self.ssh_port, self.http_port = free_port(), free_port()
+        self.https_port = int(str(settings.get("HTTPS_PORT", 0)))
         self.runtime = str(settings.get("RUNTIME", "host"))
         self.slot = users.slot()
         self.env = self._environment(settings)
@@ -258,7 +259,8 @@ class World:
     def _is_ready(self, log: Path) -> bool:
         assert self.process
         assert self.process.poll() is None, (self.root / "serve.err").read_text()[-3000:]
-        return f"ready ssh=127.0.0.1:{self.ssh_port} http=127.0.0.1:{self.http_port}\n" in log.read_text()
+        https = f" https=127.0.0.1:{self.https_port}" if self.https_port else ""
+        return f"ready ssh=127.0.0.1:{self.ssh_port} http=127.0.0.1:{self.http_port}{https}\n" in log.read_text()
 
 
 class AppRepo:

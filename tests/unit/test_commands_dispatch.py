@@ -21,6 +21,7 @@ SECRET_FREE = {
     "apps", "apps:info", "config", "ps", "logs", "builds", "builds:info", "builds:output", "releases", "releases:info",
     "releases:output", "open", "checks",
     "events", "storage", "disk", "access", "resource", "top", "cron", "domains",
+    "certificates", "certificates:root",
 }  # fmt: skip
 ADMINS_ONLY = {
     "apps:destroy", "storage:destroy", "keys", "keys:add", "keys:set", "keys:remove", "access:add", "access:remove",

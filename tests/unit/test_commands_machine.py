@@ -26,6 +26,13 @@ def parsed(text: str) -> configparser.ConfigParser:
     return unit
 
 
+def test_status_names_the_door_for_https(operator: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(daemon, "status", lambda _: replace(RUNNING, https="127.0.0.1:8443"))
+
+    assert "HTTPS 127.0.0.1:8443" in operator("status").out.splitlines()
+    assert operator("status", "--format", "json").json["https"] == "127.0.0.1:8443"
+
+
 def test_status_of_a_running_server(operator: Caller, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(daemon, "status", lambda _: RUNNING)
 
@@ -43,6 +50,7 @@ def test_status_of_a_running_server(operator: Caller, config: Config, monkeypatc
         "pid": 4242,
         "ssh": "127.0.0.1:2222",
         "http": "127.0.0.1:8080",
+        "https": None,
         "since": "1970-01-01T00:00:01.000Z",
         "home": str(config.home),
         "runtime": "host",

@@ -48,11 +48,54 @@ def test_builds_trust_whom_the_machine_trusts(tmp_path: Path, monkeypatch: pytes
         ("APP_PORTS", "30000-20000"),
         ("RUNTIME", "cloud"),
         ("BASE_DOMAIN", "../etc"),
+        ("HTTPS_PORT", "-1"),
+        ("HTTPS_PORT", "65536"),
+        ("HTTPS_REDIRECT", "perhaps"),
+        ("ACME_DIRECTORY", "http://acme.example.com/directory"),
+        ("ACME_DIRECTORY", "https://acme.example.com/{env.HOME}"),
+        ("ACME_DIRECTORY", ""),
+        ("ACME_EMAIL", "nobody"),
+        ("ACME_EMAIL", "a@b.de\nadmin off"),
+        ("ACME_ROOT", "root.crt"),
+        ("ACME_ROOT", "/no/such/file"),
+        ("ACME_ROOT", "/tmp"),
     ],
 )
 def test_nonsense_is_refused_and_named(tmp_path: Path, variable: str, value: str) -> None:
     with pytest.raises(BadConfig, match=f"GITPAAS_{variable}"):
         load({"GITPAAS_HOME": str(tmp_path), f"GITPAAS_{variable}": value})
+
+
+@pytest.mark.parametrize(
+    ("https_port", "host", "url"),
+    [
+        (0, "hello.localhost", "http://hello.localhost:8080"),
+        (8443, "hello.localhost", "https://hello.localhost:8443"),
+        (443, "www.example.com", "https://www.example.com"),
+        (443, "*.example.com", "http://*.example.com:8080"),
+        (443, "*.example.test", "https://*.example.test"),
+    ],
+)
+def test_a_url_is_where_a_host_answers_best(tmp_path: Path, https_port: int, host: str, url: str) -> None:
+    config = load({"GITPAAS_HOME": str(tmp_path), "GITPAAS_HTTPS_PORT": str(https_port)})
+
+    assert config.url_of(host) == url
+
+
+@pytest.mark.parametrize("other", ["HTTP_PORT", "SSH_PORT"])
+def test_two_doors_at_one_port_are_refused(tmp_path: Path, other: str) -> None:
+    with pytest.raises(BadConfig, match=f"https_port and {other.lower()} are both 443"):
+        load({"GITPAAS_HOME": str(tmp_path), "GITPAAS_HTTPS_PORT": "443", f"GITPAAS_{other}": "443"})
+
+
+def test_the_file_of_a_root_may_have_no_letter_that_means_something_to_caddy(tmp_path: Path) -> None:
+    odd = tmp_path / "{file}.crt"
+    odd.touch()
+    with pytest.raises(BadConfig, match="GITPAAS_ACME_ROOT"):
+        load({"GITPAAS_HOME": str(tmp_path), "GITPAAS_ACME_ROOT": str(odd)})
+    plain = tmp_path / "my root.crt"
+    plain.touch()
+    assert load({"GITPAAS_HOME": str(tmp_path), "GITPAAS_ACME_ROOT": str(plain)}).acme_root == str(plain)
 
 
 def test_an_unknown_setting_in_the_file_is_refused(tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pairs
 import pytest
 from callers import Caller
 
@@ -15,6 +17,7 @@ from gitpaas.config import Config, load
 from gitpaas.doctor import Finding
 from gitpaas.errors import CommandFailed, RouterFailed
 from gitpaas.platform import Choice
+from gitpaas.router.caddy import CaddyRouter
 from gitpaas.toolchain import Toolchain, ToolState, runc
 
 
@@ -81,6 +84,62 @@ def test_ports_of_a_server_that_does_not_run(config: Config) -> None:
     assert findings[0][0] == "missing"
     assert f"127.0.0.1:{number} is taken by" in findings[0][1]
     assert findings[1] == ("ok", "127.0.0.1:0 is free")
+
+
+PUBLIC = {"https_port": 443, "http_port": 80, "base_domain": "apps.example.com", "bind": "0.0.0.0"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "state", "words"),
+    [
+        ({}, "ok", "which looks at port 80 (http-01)"),
+        ({"http_port": 8080}, "ok", "which looks at port 443 alone (tls-alpn-01)"),
+        ({"https_port": 8443}, "ok", "which looks at port 80 (http-01)"),
+        ({"https_port": 8443, "http_port": 8080}, "poor", "neither at 80 nor at 443"),
+        ({"bind": "127.0.0.1"}, "poor", "nobody outside reaches 127.0.0.1"),
+        ({"bind": "::1"}, "poor", "nobody outside reaches ::1"),
+        ({"bind": "127.0.0.1", "base_domain": "apps.internal"}, "ok", "this server's own CA"),
+    ],
+)
+def test_whether_a_ca_finds_this_server(config: Config, changed: dict[str, Any], state: str, words: str) -> None:
+    ((found_state, text),) = found(replace(config, **(PUBLIC | changed)), "https")
+
+    assert found_state == state
+    assert words in text
+
+
+def test_without_https_nothing_is_said_of_it(config: Config) -> None:
+    assert found(config, "https") == []
+
+
+def test_certificates_that_did_not_come_or_end_soon(config: Config) -> None:
+    public = replace(config, **PUBLIC, acme_directory="https://acme.example.com/dir")  # type: ignore[arg-type]
+    router = CaddyRouter(public.routes)
+    public.routes.mkdir(parents=True)
+    for host, days in (("good", 8.0), ("soon", 5.5), ("over", -0.1), ("failed", None), ("none", None)):
+        router.show(f"{host}.example.com", "empty")
+        if days is not None:
+            path = (
+                public.tls / "certificates" / "acme.example.com-dir" / f"{host}.example.com" / f"{host}.example.com.crt"
+            )
+            pairs.write(path, path.with_suffix(".key"), f"{host}.example.com", ends_in=days * 86400)
+    public.caddy.mkdir()
+    line = {"ts": 1.0, "identifier": "failed.example.com", "error": "HTTP 400 - no DNS record"}
+    public.certificates_log.write_text(json.dumps(line) + "\n")
+
+    assert found(public, "https")[1:] == [
+        ("poor", "no certificate for failed.example.com: HTTP 400 - no DNS record"),
+        ("poor", "the certificate of over.example.com has ended"),
+        ("poor", "the certificate of soon.example.com ends in 5.5 days"),
+    ]
+
+
+def test_the_port_of_https_is_looked_at_too(config: Config) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = taken.getsockname()[1]
+        findings = found(replace(config, ssh_port=0, http_port=0, https_port=number), "ports")
+
+    assert f"127.0.0.1:{number} is taken by" in findings[2][1]
 
 
 def test_programs_that_are_not_there(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:

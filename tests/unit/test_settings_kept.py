@@ -34,6 +34,11 @@ _SPEC.loader.exec_module(settings)
             {"APP_PORTS": "30000-30999", "APP_UID_BASE": "60000"},
             {"app_ports": "30000-30999", "app_uid_base": 60000},
         ),
+        (
+            "",
+            {"HTTPS_PORT": "8443", "HTTPS_REDIRECT": "no", "ACME_EMAIL": "a@b.de"},
+            {"https_port": 8443, "https_redirect": False, "acme_email": "a@b.de"},
+        ),
         ("", {"APP_NETWORKS": "10.9.0.0/16"}, {"app_networks": "10.9.0.0/16"}),
     ],
 )

@@ -1,0 +1,90 @@
+"""certificates: with which each host answers over HTTPS, and which it did not get."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from gitpaas.apps import aliases, domainname, domains
+from gitpaas.commands.base import command
+from gitpaas.commands.call import Call
+from gitpaas.commands.parameters import format_option, optional_app_argument
+from gitpaas.commands.table import Column, age, ago, iso, render
+
+if TYPE_CHECKING:
+    from gitpaas.router.certificates import Standing
+    from gitpaas.store import App, Domain
+
+_OFF = "HTTPS is off. On: https_port in gitpaas.toml, then gitpaas restart"
+
+
+@command("certificates", role="read", scope="seen")
+@optional_app_argument
+@format_option
+def listing(call: Call, app: str | None, style: str) -> None:
+    """List the certificate of each host, of all apps that you may see or one: issuer, end, and why there is none."""
+    from gitpaas import apps
+    from gitpaas.router import certificates
+
+    chosen = [call.app(app)] if app else [one for one in apps.listing(call.platform) if call.may("read", one.name)]
+    added = domains.by_app()
+    owner = {host: one.name for one in chosen for host in _hosts(call, one, added.get(one.id, ()))}
+    found = certificates.standings(call.config, list(owner)) if call.config.https_port else []
+    if style == "json":
+        return call.say_json([_describe(one, owner[one.host]) for one in found])
+    if not call.config.https_port:
+        return call.say(_OFF)
+    columns = (Column("APP"), Column("HOST"), Column("STATE"), Column("ENDS"), Column("ISSUER", text=True))
+    call.say(render(columns, [_row(one, owner[one.host]) for one in found], call.console.width))
+    for one in found:
+        if one.failure:
+            call.say(f" !     {one.host}, {ago(one.failure.time)}: {one.failure.error}")
+    return None
+
+
+@command("certificates:root", role="read", scope="seen")
+@format_option
+def root(call: Call, style: str) -> None:
+    """Print the root certificate of this server's own CA, for clients to trust. It signs for localhost and its like."""
+    from gitpaas.router import certificates
+
+    pem = certificates.root(call.config)
+    call.say_json({"root": pem}) if style == "json" else call.console.out(pem)
+
+
+def _hosts(call: Call, app: App, added: Sequence[Domain]) -> list[str]:
+    """Its names that have a certificate each: a wildcard has none itself."""
+    names = [row.name for row in added if aliases.is_free(call.config, row.name, app.name)]
+    return [call.config.host(app.name), *(name for name in names if domainname.plain(name) == name)]
+
+
+def _state(one: Standing) -> str:
+    if one.certificate is None:
+        return "failed" if one.failure else "none"
+    return "valid" if one.certificate.ends > time.time() else "expired"
+
+
+def _row(one: Standing, app: str) -> list[str]:
+    state = {"none": "none yet: comes with the first request"}.get(_state(one), _state(one))
+    if one.certificate is None:
+        return [app, one.host, state, "-", "-"]
+    left = one.certificate.ends - time.time()
+    return [app, one.host, state, f"in {age(left)}" if left > 0 else ago(one.certificate.ends), one.certificate.issuer]
+
+
+def _describe(one: Standing, app: str) -> dict[str, object]:
+    certificate, failure = one.certificate, one.failure
+    return {
+        "app": app,
+        "host": one.host,
+        "state": _state(one),
+        "issuer": certificate.issuer if certificate else None,
+        "valid_from": iso(certificate.begins) if certificate else None,
+        "valid_until": iso(certificate.ends) if certificate else None,
+        "error": failure.error if failure else None,
+        "failed_at": iso(failure.time) if failure else None,
+    }
+
+
+COMMANDS = (listing, root)
