@@ -57,6 +57,8 @@ def _free(repository: Path, paths: list[Path]) -> bool:
         seen = seen if age >= _OLD else {}
     elif age < _YOUNG:
         time.sleep(min(_YOUNG, _YOUNG - age))
+    if not dict(_seen(seen)):  # gone meanwhile, perhaps with the whole repository: nothing of it must be made anew
+        return False
     with locks.held(repository / "description"):  # a file that git makes, and neither reads nor replaces
         abandoned = dict(_seen(seen)).items() & seen.items()  # not removed by somebody, and made anew
         for path, _ in abandoned:
