@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from gitpaas import access, apps
 from gitpaas.apps import aliases, domainname
+from gitpaas.config import Config
 from gitpaas.errors import Conflict, NotFound, UsageError, nearest
 from gitpaas.platform import Platform
 from gitpaas.store import App, Domain
@@ -29,6 +30,12 @@ def urls(platform: Platform, app: App) -> list[str]:
     """Where the app answers besides its own URL."""
     config = platform.config
     return [config.url_of(row.name) for row in of(app) if aliases.is_free(config, row.name, app.name)]
+
+
+def single_hosts(config: Config, app: App, added: Sequence[Domain]) -> list[str]:
+    """The names that have a certificate each: the app's own and those added to it, but for wildcards."""
+    names = [row.name for row in added if aliases.is_free(config, row.name, app.name)]
+    return [config.host(app.name), *(name for name in names if domainname.plain(name) == name)]
 
 
 def add(platform: Platform, app: App, names: Sequence[str], actor: Actor) -> list[str]:

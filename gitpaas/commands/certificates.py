@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gitpaas.apps import aliases, domainname, domains
+from gitpaas.apps import domains
 from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
 from gitpaas.commands.parameters import format_option, optional_app_argument
@@ -14,7 +13,6 @@ from gitpaas.commands.table import Column, age, ago, iso, render
 
 if TYPE_CHECKING:
     from gitpaas.router.certificates import Standing
-    from gitpaas.store import App, Domain
 
 _OFF = "HTTPS is off. On: https_port in gitpaas.toml, then gitpaas restart"
 
@@ -29,7 +27,7 @@ def listing(call: Call, app: str | None, style: str) -> None:
 
     chosen = [call.app(app)] if app else [one for one in apps.listing(call.platform) if call.may("read", one.name)]
     added = domains.by_app()
-    owner = {host: one.name for one in chosen for host in _hosts(call, one, added.get(one.id, ()))}
+    owner = {host: one.name for one in chosen for host in domains.single_hosts(call.config, one, added.get(one.id, ()))}
     found = certificates.standings(call.config, list(owner)) if call.config.https_port else []
     if style == "json":
         return call.say_json([_describe(one, owner[one.host]) for one in found])
@@ -51,12 +49,6 @@ def root(call: Call, style: str) -> None:
 
     pem = certificates.root(call.config)
     call.say_json({"root": pem}) if style == "json" else call.console.out(pem)
-
-
-def _hosts(call: Call, app: App, added: Sequence[Domain]) -> list[str]:
-    """Its names that have a certificate each: a wildcard has none itself."""
-    names = [row.name for row in added if aliases.is_free(call.config, row.name, app.name)]
-    return [call.config.host(app.name), *(name for name in names if domainname.plain(name) == name)]
 
 
 def _state(one: Standing) -> str:

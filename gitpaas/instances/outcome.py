@@ -8,9 +8,10 @@ from gitpaas import apps, releases
 from gitpaas.apps import configvars, domains, formations
 from gitpaas.platform import Platform
 from gitpaas.releases import differences
+from gitpaas.router import certificates
 from gitpaas.store import App, Release
 
-_URLS = 5  # besides the app's own
+_URLS = 5  # besides the app's own; and as many that lack a certificate
 
 
 def outcome(platform: Platform, release: Release) -> list[str]:
@@ -18,7 +19,7 @@ def outcome(platform: Platform, release: Release) -> list[str]:
     app = apps.now(release.app)
     url, made = platform.config.url(app.name), releases.artifact(release)
     lines = [url if "web" in made.processes else f"It has no web process, so nothing answers at {url}"]
-    lines += _further_urls(platform, app) if "web" in made.processes else []
+    lines += _further_urls(platform, app) + _uncertified(platform, app) if "web" in made.processes else []
     formation = formations.of(app, made)
     idle = [process for process, count in formation.items() if not count]
     if len(idle) == len(formation) and not app.stopped:
@@ -39,6 +40,14 @@ def _further_urls(platform: Platform, app: App) -> list[str]:
     urls = domains.urls(platform, app)
     more = [f"and {len(urls) - _URLS} more: ssh paas domains {app.name}"] if len(urls) > _URLS else []
     return [*urls[:_URLS], *more]
+
+
+def _uncertified(platform: Platform, app: App) -> list[str]:
+    """What a CA said about its names, in one line each."""
+    config = platform.config
+    names = domains.single_hosts(config, app, domains.of(app)) if config.https_port else []
+    failed = [one for one in certificates.standings(config, names) if one.failure and not one.certificate]
+    return [f"{one.host} has no certificate: {one.failure.error if one.failure else ''}" for one in failed[:_URLS]]
 
 
 def _scaling(app: App, processes: Sequence[str]) -> str:

@@ -92,7 +92,17 @@ def test_without_https_nothing_of_it_is_in_the_configuration(tmp_path: Path) -> 
     assert "asked" not in text
 
 
-@pytest.mark.parametrize("host", ["demo.localhost", "shop.test", "api.v2.shop.test", "nas.home.arpa", "intranet"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "demo.localhost",
+        "shop.test",
+        "api.v2.shop.test",
+        "nas.home.arpa",
+        "intranet",
+        f"{'long' * 15}.{'name' * 15}.test",
+    ],
+)
 def test_a_host_has_a_certificate_with_its_first_request(paas: Routing, app: App, host: str) -> None:
     paas.router.point(host, [app.address])
     began = paas.caddy.pid()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Mapping
 from dataclasses import replace
@@ -201,6 +202,25 @@ def test_a_deploy_ends_with_all_urls_of_many_the_first(flow: Flow) -> None:
         "       and 1 more: ssh paas domains hello",
     ]
     assert "       http://hello.localhost:8080\n       http://1.test:8080\n" in flow.lines.text
+
+
+def test_a_deploy_tells_what_a_ca_said_of_its_names(flow: Flow) -> None:
+    domains.add(flow.platform, flow.app, ["shop.example.com", "*.example.net"], ALICE)
+    flow.config.certificates_log.parent.mkdir(exist_ok=True)
+    entries = [{"ts": 1.0, "identifier": name, "error": "no DNS record"} for name in ("shop.example.com", "other.test")]
+    flow.config.certificates_log.write_text("".join(f"{json.dumps(entry)}\n" for entry in entries))
+    flow.deploy()
+    assert "certificate" not in flow.lines.text
+
+    secured = replace(flow, platform=replace(flow.platform, config=replace(flow.config, https_port=443)))
+    secured.deploy()
+
+    assert flow.lines.text.splitlines()[-4:] == [
+        "       https://hello.localhost",
+        "       https://shop.example.com",
+        "       http://*.example.net:8080",
+        "       shop.example.com has no certificate: no DNS record",
+    ]
 
 
 def test_an_app_without_a_web_process_names_no_further_urls(flow: Flow) -> None:
