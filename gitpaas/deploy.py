@@ -157,6 +157,9 @@ def live_notice(platform: Platform, name: str) -> str | None:
     """What a push with nothing to push is told: what is live, and how to build it again or to go on."""
     app: App | None = App.get_or_none(App.name == name)
     release = releases.live(app) if app else None
+    if app and (waiting := releases.waiting_commit(platform, app)):
+        where = f"{app.deploy_branch} is at {waiting[:7]}, which was never live."
+        return f"{where}\nTo deploy it: ssh paas ps:rebuild {name}"
     if app is None or release is None:
         return None
     where = f"{name} v{release.number} ({release.commit[:7]}) is live at {platform.config.url(name)}"

@@ -73,18 +73,26 @@ def receive(platform: Platform, push: Push, client: Sink) -> int:
 
 
 def rebuild(platform: Platform, app: App, actor: Actor, out: Output, *, restores: int | None = None) -> int:
-    """Build the live commit again, with today's config vars; or an older release, with those of then, and roll back to
-    it (`restores`: its number). Like a push it runs in a process of its own."""
-    release = releases.require_live(app) if restores is None else releases.find(app, restores)
-    if not repository.existing(platform.config.repository(app.name), [release.commit]):
-        gone = f"The commit of v{release.number} is not here any more: {release.commit[:12]}"
-        raise NotFound(gone, "Push it: that builds it.")
-    again = Move(f"refs/heads/{app.deploy_branch}", release.commit, release.commit)
+    """Build the live commit again, with today's config vars, or what waits in the deploy branch; or an older release,
+    with the config vars of then, and roll back to it (`restores`: its number). Like a push it runs in a process of its
+    own."""
+    waiting = releases.waiting_commit(platform, app) if restores is None else None
+    commit = waiting or _built_before(platform, app, restores)
+    again = Move(f"refs/heads/{app.deploy_branch}", commit, commit)
     env = hook.environment(platform.config, app.name, actor, restores=restores)
     with hook.start(platform.config, app.name, [again], env) as process:
         for line in process.stdout or ():
             out.raw(line.decode("utf-8", "replace"))
     return process.returncode
+
+
+def _built_before(platform: Platform, app: App, number: int | None) -> str:
+    """The commit of a release, the live one unless told; NotFound when it is not here any more."""
+    release = releases.require_live(app) if number is None else releases.find(app, number)
+    if not repository.existing(platform.config.repository(app.name), [release.commit]):
+        gone = f"The commit of v{release.number} is not here any more: {release.commit[:12]}"
+        raise NotFound(gone, "Push it: that builds it.")
+    return str(release.commit)
 
 
 def follow(platform: Platform, build: Build, client: Sink) -> int:

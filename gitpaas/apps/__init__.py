@@ -11,7 +11,7 @@ from pathlib import Path
 from gitpaas import access, linux, locks, logs, shell, tree
 from gitpaas.apps import aliases
 from gitpaas.config import Config
-from gitpaas.errors import Conflict, NotAllowed, NotFound, nearest
+from gitpaas.errors import Conflict, NotAllowed, NotFound, UsageError, nearest
 from gitpaas.git import repository
 from gitpaas.names import app_name
 from gitpaas.platform import Platform
@@ -80,6 +80,16 @@ def deploy_branch(app: App | None, refs: Sequence[str]) -> str | None:
     """The full ref among `refs` that a push deploys, or None."""
     chosen = [app.deploy_branch] if app is not None and app.deploy_branch else _FIRST_BRANCHES
     return next((ref for ref in (f"refs/heads/{branch}" for branch in chosen) if ref in refs), None)
+
+
+def choose_deploy_branch(platform: Platform, app: App, branch: str | None) -> None:
+    """What pushes deploy from now on, and what a clone checks out; None: the first main or master that comes.
+    UsageError for what is no branch."""
+    if branch is not None and not repository.is_branch_name(branch):
+        raise UsageError(f"{branch[:80]!r} is no name of a branch.", "For example: deploy-branch=production")
+    App.update(deploy_branch=branch).where(App.id == app.id).execute()
+    if branch is not None:
+        repository.set_head(platform.config.repository(app.name), branch)
 
 
 def stored_message(app: App | None, refs: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from gitpaas.commands import (
     domains,
     enter,
     events,
+    git,
     help,  # noqa: A004  (a module, named after its command)
     init,
     keys,
@@ -53,6 +54,7 @@ COMMANDS: tuple[Command, ...] = (
     *checks.COMMANDS,
     *domains.COMMANDS,
     *certificates.COMMANDS,
+    *git.COMMANDS,
     *maintenance.COMMANDS,
     *keys.COMMANDS,
     *access.COMMANDS,

@@ -114,7 +114,10 @@ def start(call: Call, app: str, name: str | None) -> None:
 @command("ps:rebuild", role="deploy", changes=True)
 @app_argument
 def rebuild(call: Call, app: str) -> int:
-    """Build the live commit again, with today's config vars. Leaving does not stop it: builds:output -t."""
+    """Build the live commit again, with today's config vars. Leaving does not stop it: builds:output -t.
+
+    Where git:set has chosen a deploy branch that was pushed before, and was never live, that is built.
+    """
     from gitpaas import receive
 
     code = receive.rebuild(call.platform, call.app(app), call.actor, call.progress())

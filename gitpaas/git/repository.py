@@ -22,6 +22,7 @@ RESERVED = (*HIDDEN, RELEASES, f"{NOTES}/")
 
 _LARGE, _MANY_BYTES = 256 * 1024, 32 * 1024 * 1024  # of files that are searched: one, and all together
 _MANY_PACKS = 50  # as gc.autoPackLimit
+_LONGEST_NAME = 200  # bytes of a branch's: git makes a file of it, and a lock
 _QUICK = 60.0  # seconds; every call here touches refs and a few objects only
 
 
@@ -190,6 +191,17 @@ def tidy(path: Path) -> None:
             env=git_environment(),
             timeout=_QUICK,
         )
+
+
+def is_branch_name(text: str) -> bool:
+    """By git's own rules (git-check-ref-format(1), and no dash first) and short enough for the name of a file."""
+    if not text.isprintable() or text.startswith("-") or len(text.encode()) > _LONGEST_NAME:
+        return False
+    try:
+        shell.capture(["git", "check-ref-format", f"refs/heads/{text}"], env=git_environment(), timeout=_QUICK)
+    except CommandFailed:
+        return False
+    return True
 
 
 def set_head(path: Path, branch: str) -> None:

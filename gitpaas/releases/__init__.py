@@ -12,6 +12,7 @@ from functools import lru_cache
 from gitpaas import apps
 from gitpaas.apps import configvars, formations, options, resources, schedules
 from gitpaas.errors import NotFound, NotKept
+from gitpaas.git import repository
 from gitpaas.platform import Platform
 from gitpaas.store import App, Build, Release, Volume
 from gitpaas.values import Actor, Artifact, CronEntry, HealthCheck, InstanceSpec, Mount, VolumeMount
@@ -124,6 +125,14 @@ def find(app: App, number: int) -> Release:
     if release is None:
         raise NotFound(f"{app.name} has no release v{number}.", f"List them: ssh paas releases {app.name}")
     return release
+
+
+def waiting_commit(platform: Platform, app: App) -> str | None:
+    """What the deploy branch has, when it was never live: it was stored before that became the deploy branch."""
+    if app.deploy_branch is None:
+        return None
+    tip = repository.read_ref(platform.config.repository(app.name), f"refs/heads/{app.deploy_branch}^{{commit}}")
+    return tip if tip and of_commit(app, tip) is None else None
 
 
 def of_commit(app: App, commit: str) -> Release | None:

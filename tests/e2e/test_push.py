@@ -91,6 +91,31 @@ def test_other_branch_is_stored_and_says_so(world: World) -> None:
     assert app.get().body == "version 1"
 
 
+def test_another_branch_is_deployed_once_it_is_chosen(world: World) -> None:
+    app = world.new_app()
+    app.deploy()
+    app.git("checkout", "-q", "-b", "live")
+    app.commit({"version.txt": "version 2"})
+    assert app.push("live").code == 0
+    assert app.get().body == "version 1"
+
+    told = app.ssh("git:set", "deploy-branch", "live").output
+    assert "live is deployed from the next push on." in told
+    assert f"ssh paas ps:rebuild {app.name}" in told
+    again = app.push("live")
+    assert "which was never live" in again.output
+    assert app.ssh("ps:rebuild").code == 0
+    assert app.get().body == "version 2"
+
+    app.commit({"version.txt": "version 3"})
+    assert app.push("live").code == 0
+    assert app.get().body == "version 3"
+    app.git("checkout", "-q", "main")
+    app.commit({"version.txt": "version 4"})
+    assert "main stored; only live is deployed" in app.push("main").output
+    assert app.get().body == "version 3"
+
+
 def test_tag_alone_is_stored_and_says_what_is_deployed(world: World) -> None:
     app = world.new_app()
     app.commit({"version.txt": "1"})

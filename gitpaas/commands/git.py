@@ -1,0 +1,59 @@
+"""git:set: what of an app's repository is deployed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from gitpaas import apps, releases
+from gitpaas.commands.base import command
+from gitpaas.commands.call import Call
+from gitpaas.commands.parameters import app_argument, pairs_argument, parse_pairs, require_app
+from gitpaas.errors import UsageError
+
+if TYPE_CHECKING:
+    from gitpaas.store import App
+
+_KEYS = ("deploy-branch",)
+
+
+@command("git:set", role="deploy", changes=True)
+@app_argument
+@pairs_argument
+def change(call: Call, app: str, pairs: Sequence[str]) -> None:
+    """Say what of an app's repository is deployed: deploy-branch. Without values, print what holds.
+
+    deploy-branch=production is what pushes deploy, and what a clone checks out. An empty value is as at first: main or
+    master, whichever is pushed first. What runs goes on.
+    """
+    require_app(app)
+    call.only_looks = not pairs
+    found = call.app(app)
+    changes = parse_pairs(_as_pairs(pairs))
+    for key in changes:
+        if key not in _KEYS:
+            raise UsageError(f"{key[:80]!r} is not an option.", f"There are: {', '.join(_KEYS)}.")
+    if not changes:
+        call.say(f"deploy-branch={found.deploy_branch or ''}")
+        return
+    branch = changes["deploy-branch"].removeprefix("refs/heads/") or None
+    call.note(f"deploy-branch={branch or ''}")
+    apps.choose_deploy_branch(call.platform, found, branch)
+    call.say(_told(call, call.app(app)))
+
+
+def _as_pairs(words: Sequence[str]) -> Sequence[str]:
+    """`deploy-branch main`, as Dokku has it, is `deploy-branch=main`."""
+    return ["=".join(words)] if len(words) == 2 and words[0] in _KEYS else words
+
+
+def _told(call: Call, app: App) -> str:
+    if app.deploy_branch is None:
+        return f"{app.name}: main or master is deployed, whichever is pushed first."
+    text = f"{app.name}: {app.deploy_branch} is deployed from the next push on."
+    if waiting := releases.waiting_commit(call.platform, app):
+        text += f"\nIt is at {waiting[:7]} already. To deploy that: {call.program} ps:rebuild {app.name}"
+    return text
+
+
+COMMANDS = (change,)
