@@ -20,7 +20,7 @@ from gitpaas.output import amount, plain, seconds, signed
 from gitpaas.store import App, Build
 from gitpaas.values import Artifact
 
-_PATIENCE = 15.0  # seconds that a cancelled build gets to end while somebody watches
+_PATIENCE = 30.0  # seconds that a cancelled build gets to end while somebody watches
 
 
 @command("builds", role="read")

@@ -9,7 +9,7 @@ from pathlib import Path
 from gitpaas.errors import RuntimeFailed
 from gitpaas.linux import Cgroup, Process, processes
 
-_KILLED = 5.0  # seconds in which a SIGKILL must have worked
+_KILLED = 20.0  # seconds in which a SIGKILL must have worked, however busy the machine is
 
 
 def end_all(
