@@ -22,7 +22,7 @@ import sshconfig
 from place import CLONE, Failed, Place, call, gitpaas, reachable, shown, tell, who
 
 from gitpaas import daemon
-from gitpaas.config import load
+from gitpaas.config import hosts, load
 from gitpaas.errors import GitpaasError
 from gitpaas.platform import choose
 
@@ -185,6 +185,8 @@ def say_what_next(place: Place) -> None:
         f"{ssh} logs {sample.APP} -t": "what the app prints",
         f"{ssh} help": "everything else",
     }
+    if place.config.https_port and hosts.is_local(place.config.base_domain):
+        lines |= {f"{ssh} certificates:root": "what your browser is to trust"}
     width = max(map(len, lines))
     print(f"\n{place.config.url(sample.APP)} is live ({took:.0f} seconds).\n\nNext:")
     for typed, what in lines.items():

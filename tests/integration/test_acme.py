@@ -100,6 +100,17 @@ def test_either_way_of_looking_is_answered(network: None, app: App, tmp_path: Pa
         assert body("demo.apps.example.com", ca) == b"1"
 
 
+def test_a_crowd_at_the_first_moment_is_one_order(paas: Routing, ca: Authority, app: App) -> None:
+    paas.router.point("demo.apps.example.com", [app.address])
+
+    crowd = [_Visitor("demo.apps.example.com", ca) for _ in range(20)]
+    for visitor in crowd:
+        visitor.join(200)
+
+    assert [visitor.got for visitor in crowd] == [b"1"] * 20
+    assert ca.orders() == 1
+
+
 def test_local_names_are_no_business_of_that_ca(paas: Routing, ca: Authority, app: App) -> None:
     paas.router.point("demo.localhost", [app.address])
     own = paas.config.tls / "pki" / "authorities" / "local" / "root.crt"
@@ -192,10 +203,11 @@ class _Visitor(threading.Thread):
         super().__init__()
         self._ask = host, ca
         self.gives_up = threading.Event()
+        self.got = b""
         self.start()
 
     def run(self) -> None:
         while not self.gives_up.wait(0.2):
             with suppress(OSError):
-                body(*self._ask)
+                self.got = body(*self._ask)
                 return

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from instances import until
@@ -75,11 +76,14 @@ def curl(paas: Routing, host: str, *more: str) -> subprocess.CompletedProcess[st
     return subprocess.run([*argv, f"https://{host}:{port}/"], capture_output=True, text=True, check=False, timeout=100)
 
 
+def configuration(home: Path, **values: object) -> dict[str, Any]:
+    config = settings(home, **values)
+    argv = command(find_binary(config.environ["PATH"]), "adapt")
+    return dict(json.loads(subprocess.run(argv, env=environment(config), capture_output=True, check=True).stdout))
+
+
 def test_without_https_nothing_of_it_is_in_the_configuration(tmp_path: Path) -> None:
-    config = settings(tmp_path / "home")
-    binary = find_binary(config.environ["PATH"])
-    argv = [*command(binary, "adapt")]
-    adapted = json.loads(subprocess.run(argv, env=environment(config), capture_output=True, check=True).stdout)
+    adapted = configuration(tmp_path / "home")
 
     assert set(adapted) == {"admin", "logging", "apps"}
     assert set(adapted["logging"]["logs"]) == {"default"}
@@ -90,6 +94,12 @@ def test_without_https_nothing_of_it_is_in_the_configuration(tmp_path: Path) -> 
     text = json.dumps(server)
     assert "certificate" not in text
     assert "asked" not in text
+
+
+def test_the_own_root_is_put_into_no_trust_store(tmp_path: Path) -> None:
+    adapted = configuration(tmp_path / "home", https_port=8443)
+
+    assert adapted["apps"]["pki"]["certificate_authorities"]["local"]["install_trust"] is False
 
 
 @pytest.mark.parametrize(
