@@ -10,7 +10,7 @@ from gitpaas.config import Config, load
 
 _KEPT = (
     "bind", "ssh_port", "http_port", "base_domain",
-    "https_port", "https_redirect", "acme_directory", "acme_email", "acme_root",
+    "https_port", "https_redirect", "acme_directory", "acme_email", "acme_root", "trusted_proxies",
     "runtime", "docker_host", "app_networks", "app_ports", "app_uid_base", "registry_mirrors", "insecure_registries",
     "image_registry", "tools",
 )  # fmt: skip

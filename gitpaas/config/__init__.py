@@ -54,6 +54,11 @@ class Config(StateDirectory):
     )
     acme_email: str = _doc("", "Whom that CA tells of trouble; it may be nobody.", parse=kinds.email)
     acme_root: str = _doc("", "A file with the root certificate of a CA of your own, to trust it.", parse=kinds.file)
+    trusted_proxies: tuple[str, ...] = _doc(
+        "",
+        "Proxies in front, such as 192.0.2.7 or 10.0.0.0/8: apps get what their X-Forwarded headers say.",
+        parse=kinds.networks,
+    )
     base_domain: str = _doc("localhost", "Apps answer at `<app>.<base_domain>`.", parse=kinds.domain)
     runtime: str = _doc(
         "auto",

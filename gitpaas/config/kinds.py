@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, ip_network
 from pathlib import Path
 
 RUNTIMES = ("auto", "host", "docker")
@@ -105,6 +105,11 @@ def network(text: str) -> IPv4Network:
     if not 8 <= network.prefixlen <= 24 or not network.is_private:
         raise ValueError(f"{text!r} is not a private network of /8 to /24 such as 10.213.0.0/16")
     return network
+
+
+def networks(text: str) -> tuple[str, ...]:
+    """("192.0.2.7/32", "2001:db8::/32") of addresses and networks."""
+    return tuple(str(ip_network(word, strict=False)) for word in names(text))
 
 
 def mirrors(text: str) -> dict[str, str]:

@@ -26,6 +26,8 @@ def environment(config: Config) -> dict[str, str]:
         "XDG_DATA_HOME": state,
         "GITPAAS_BIND": config.bind,
         "GITPAAS_HTTP_PORT": str(config.http_port),
+        "GITPAAS_TRUST": _switch(config.trusted_proxies),
+        "GITPAAS_TRUSTED_PROXIES": " ".join(config.trusted_proxies),
         "GITPAAS_ROUTES": _relative(config, config.routes),
         "GITPAAS_CADDY_ADMIN": _relative(config, config.caddy / "admin.sock"),
         "GITPAAS_CADDY_LOG": _relative(config, config.caddy / "caddy.log"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections import Counter
@@ -227,6 +228,41 @@ def test_the_app_sees_who_asked_and_not_what_the_client_claims(paas: Routing, ap
         '"x-own": "kept"',
     ):  # fmt: skip
         assert expected in seen
+
+
+@pytest.mark.parametrize(
+    ("trusted", "said", "seen"),
+    [
+        ("127.0.0.1", "203.0.113.9", {"x-forwarded-for": "203.0.113.9, 127.0.0.1", "x-real-ip": "203.0.113.9"}),
+        ("127.0.0.0/8, ::1, 198.51.100.0/24", "6.6.6.6, 203.0.113.9, 198.51.100.7",
+         {"x-forwarded-for": "6.6.6.6, 203.0.113.9, 198.51.100.7, 127.0.0.1", "x-real-ip": "203.0.113.9"}),
+    ],
+)  # fmt: skip
+def test_what_a_trusted_proxy_says_is_what_the_app_sees(
+    tmp_path: Path, app: App, trusted: str, said: str, seen: dict[str, str]
+) -> None:
+    with routing(tmp_path / "home", trusted_proxies=trusted) as paas:
+        paas.router.point("proxied.localhost", [app.address])
+        told = {"X-Forwarded-For": said, "X-Forwarded-Proto": "https", "X-Forwarded-Port": "443"}
+        got = json.loads(paas.ask("proxied.localhost", "/headers", headers=told).body)
+        alone = json.loads(paas.ask("proxied.localhost", "/headers").body)
+
+        assert {name: got[name] for name in seen} == seen
+        assert (got["x-forwarded-proto"], got["x-forwarded-port"]) == ("https", "443")
+        assert (alone["x-forwarded-for"], alone["x-real-ip"], alone["x-forwarded-proto"]) == ("127.0.0.1",) * 2 + (
+            "http",
+        )
+        assert alone["x-forwarded-port"] == str(paas.config.http_port)
+
+
+def test_what_others_than_the_trusted_say_does_not_count(tmp_path: Path, app: App) -> None:
+    with routing(tmp_path / "home", trusted_proxies="198.51.100.0/24") as paas:
+        paas.router.point("proxied.localhost", [app.address])
+        told = {"X-Forwarded-For": "198.51.100.7", "X-Forwarded-Proto": "https", "X-Forwarded-Port": "443"}
+        got = json.loads(paas.ask("proxied.localhost", "/headers", headers=told).body)
+
+        assert (got["x-forwarded-for"], got["x-real-ip"], got["x-forwarded-proto"]) == ("127.0.0.1",) * 2 + ("http",)
+        assert got["x-forwarded-port"] == str(paas.config.http_port)
 
 
 def test_three_instances_share_the_requests(paas: Routing) -> None:

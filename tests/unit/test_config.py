@@ -59,6 +59,9 @@ def test_builds_trust_whom_the_machine_trusts(tmp_path: Path, monkeypatch: pytes
         ("ACME_ROOT", "root.crt"),
         ("ACME_ROOT", "/no/such/file"),
         ("ACME_ROOT", "/tmp"),
+        ("TRUSTED_PROXIES", "proxy.example.com"),
+        ("TRUSTED_PROXIES", "10.0.0.0/33"),
+        ("TRUSTED_PROXIES", "private_ranges"),
     ],
 )
 def test_nonsense_is_refused_and_named(tmp_path: Path, variable: str, value: str) -> None:
@@ -80,6 +83,12 @@ def test_a_url_is_where_a_host_answers_best(tmp_path: Path, https_port: int, hos
     config = load({"GITPAAS_HOME": str(tmp_path), "GITPAAS_HTTPS_PORT": str(https_port)})
 
     assert config.url_of(host) == url
+
+
+def test_proxies_are_addresses_and_networks(tmp_path: Path) -> None:
+    config = load({"GITPAAS_HOME": str(tmp_path), "GITPAAS_TRUSTED_PROXIES": "192.0.2.7, 10.1.2.3/8 2001:db8::/32"})
+
+    assert config.trusted_proxies == ("192.0.2.7/32", "10.0.0.0/8", "2001:db8::/32")
 
 
 @pytest.mark.parametrize("other", ["HTTP_PORT", "SSH_PORT"])
