@@ -289,7 +289,7 @@ def _has_https_when_asked_for_it(newcomer: Newcomer) -> None:
         assert up.code == 0, up.output
         assert f"https 127.0.0.1:{port}" in up.output
         assert f"https://hello.localhost:{port} is live" in up.output
-        assert "ssh paas certificates:root" in up.output
+        assert "paas certificates:root" in up.output
     root = newcomer.home / "gitpaas.crt"
     config = newcomer.home / ".ssh" / "config"
     root.write_text(run(["ssh", "-F", str(config), "paas", "certificates:root"], env=newcomer.env).output)
