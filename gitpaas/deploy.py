@@ -163,7 +163,7 @@ def live_notice(platform: Platform, name: str) -> str | None:
     if app is None or release is None:
         return None
     where = f"{name} v{release.number} ({release.commit[:7]}) is live at {platform.config.url(name)}"
-    tip = repository.read_ref(platform.config.repository(name), f"refs/heads/{app.deploy_branch}")
+    tip = repository.read_ref(platform.config.repository(name), apps.deploy_refs(app)[0])
     pushed = releases.of_commit(app, tip) if tip and tip != release.commit else None
     if pushed is None:
         return f"{where}\nTo build it again: ssh paas ps:rebuild {name}"

@@ -47,12 +47,14 @@ _APP = re.compile(r"(\b[a-z]+:[a-z]+) APP\b")  # in the hints of those who do no
 
 @dataclass(frozen=True)
 class Push:
-    """One push as the hook sees it. `deferred`: the deploy branch has not moved; with `atomic`, no ref has.
+    """One push as the hook sees it. `deploys`: the ref that does, where that is decided (stock git decides nothing).
+    `deferred`: it has not moved; with `atomic`, no ref has.
     `restores`: it is no push, but a release of this number is to be built again and brought back."""
 
     app: str
     moves: tuple[Move, ...]
     actor: Actor
+    deploys: str | None = None
     deferred: bool = False
     atomic: bool = False
     restores: int | None = None
@@ -61,12 +63,13 @@ class Push:
 def receive(platform: Platform, push: Push, client: Sink) -> int:
     """Deploy what the push brings, telling `client` all about it. 0: live, or nothing to deploy."""
     app = apps.find(platform, push.app)
-    ref = apps.deploy_branch(app, [move.ref for move in push.moves])
+    ref = push.deploys or apps.deploy_branch(app, [move.ref for move in push.moves])
     move = next((m for m in push.moves if m.ref == ref and not repository.is_zero(m.new)), None)
     if ref is None or move is None:
         Output(client).step(apps.stored_message(app, [m.ref for m in push.moves]))
         return 0
-    _choose_branch(platform, app, ref)
+    if move.old != move.new:  # else nobody has pushed it
+        _choose_branch(platform, app, ref)
     if under_way := _same(platform, app, move.new, push.restores):
         return follow(platform, under_way, client)
     return _run(platform, app, push, move, client)
@@ -78,8 +81,8 @@ def rebuild(platform: Platform, app: App, actor: Actor, out: Output, *, restores
     own."""
     waiting = releases.waiting_commit(platform, app) if restores is None else None
     commit = waiting or _built_before(platform, app, restores)
-    again = Move(f"refs/heads/{app.deploy_branch}", commit, commit)
-    env = hook.environment(platform.config, app.name, actor, restores=restores)
+    again = Move(apps.deploy_refs(app)[0], commit, commit)
+    env = hook.environment(platform.config, app.name, actor, deploys=again.ref, restores=restores)
     with hook.start(platform.config, app.name, [again], env) as process:
         for line in process.stdout or ():
             out.raw(line.decode("utf-8", "replace"))

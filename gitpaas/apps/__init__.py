@@ -78,8 +78,13 @@ def for_push(platform: Platform, name: str, actor: Actor, object_format: str = "
 
 def deploy_branch(app: App | None, refs: Sequence[str]) -> str | None:
     """The full ref among `refs` that a push deploys, or None."""
+    return next((ref for ref in deploy_refs(app) if ref in refs), None)
+
+
+def deploy_refs(app: App | None) -> Sequence[str]:
+    """What a push may deploy: the chosen branch, or whichever of these comes first."""
     chosen = [app.deploy_branch] if app is not None and app.deploy_branch else _FIRST_BRANCHES
-    return next((ref for ref in (f"refs/heads/{branch}" for branch in chosen) if ref in refs), None)
+    return [f"refs/heads/{branch}" for branch in chosen]
 
 
 def choose_deploy_branch(platform: Platform, app: App, branch: str | None) -> None:

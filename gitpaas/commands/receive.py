@@ -68,6 +68,7 @@ def read_push(environ: Mapping[str, str], lines: bytes) -> room.Push:
             address=environ.get("GITPAAS_ADDRESS", "local"),
             grants={app: role},
         ),
+        deploys=environ.get("GITPAAS_DEPLOYS"),
         deferred=environ.get("GITPAAS_DEFERRED") == "1",
         atomic=environ.get("GITPAAS_ATOMIC") == "1",
         restores=int(restores) if (restores := environ.get("GITPAAS_RESTORES", "")).isdecimal() else None,

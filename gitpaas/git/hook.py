@@ -16,6 +16,7 @@ def environment(
     app: str,
     actor: Actor,
     *,
+    deploys: str | None = None,
     deferred: bool = False,
     atomic: bool = False,
     options: Sequence[str] = (),
@@ -23,7 +24,8 @@ def environment(
 ) -> dict[str, str]:
     """What the hook sees: the settings, who pushes, git's push options (githooks(5)), and nothing else of ours.
 
-    `deferred`: the deploy branch has not moved yet, the deploy moves it; with `atomic` no ref has.
+    `deploys`: which of the refs does; git:set may choose another one before the hook has begun.
+    `deferred`: that one has not moved yet, the deploy moves it; with `atomic` no ref has.
     `restores`: the number of the release that is built again."""
     ours = {name: value for name, value in config.environ.items() if name.startswith("GITPAAS_")}
     passed = {name: config.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TZ") if name in config.environ}
@@ -42,6 +44,8 @@ def environment(
     env |= {f"GIT_PUSH_OPTION_{number}": option for number, option in enumerate(options)}
     if actor.key is not None:
         env["GITPAAS_KEY"] = actor.key
+    if deploys is not None:
+        env["GITPAAS_DEPLOYS"] = deploys
     if deferred:
         env["GITPAAS_DEFERRED"] = "1"
     if atomic:

@@ -61,8 +61,9 @@ def take(push: Push, client: Client, services: Services) -> Report:
         services.journal.failed(push.app, push.actor, problem)
         _warn(client, f"The push was refused: {problem}")
         return Report(problem, [(move, "unpacker error") for move in push.moves])
-    _move(push, verdicts, services)
     deployed = _deployed(push, verdicts, services)
+    _move(push, verdicts, deployed)
+    deployed = deployed if deployed and verdicts[deployed] is None else None
     by_deploy = _accepted(verdicts) if push.atomic else [deployed]  # of these the deploy tells
     others = verdicts if deployed is None else {m: why for m, why in verdicts.items() if m not in by_deploy}
     services.journal.pushed(push.app, push.actor, others)
@@ -97,9 +98,8 @@ def _store(push: Push, verdicts: Verdicts, client: Client, services: Services) -
     return None
 
 
-def _move(push: Push, verdicts: Verdicts, services: Services) -> None:
+def _move(push: Push, verdicts: Verdicts, deployed: Move | None) -> None:
     """Move what may move now. What the deploy will move is only checked: it would be possible at this moment."""
-    deployed = _deployed(push, verdicts, services)
     waiting = _accepted(verdicts) if push.atomic else [deployed] if deployed else []
     verdicts |= refs.divide(waiting, lambda some: refs.transact(push.repository, some, only_check=True))
     if push.atomic and any(verdicts.values()):
@@ -127,7 +127,13 @@ def _deploy(push: Push, deployed: Move | None, verdicts: Verdicts, client: Clien
             client.tell(f"-----> {services.apps.stored_message(push.app, stored)}\n".encode())
         return
     env = hook.environment(
-        services.config, push.app, push.actor, deferred=True, atomic=push.atomic, options=push.options
+        services.config,
+        push.app,
+        push.actor,
+        deploys=deployed.ref,
+        deferred=True,
+        atomic=push.atomic,
+        options=push.options,
     )
     code = follow.run_hook(lambda: hook.start(services.config, push.app, accepted, env), client, services.orphans)
     if code:
@@ -136,7 +142,7 @@ def _deploy(push: Push, deployed: Move | None, verdicts: Verdicts, client: Clien
 
 
 def _deployed(push: Push, verdicts: Verdicts, services: Services) -> Move | None:
-    """The accepted move that the deploy will make, if there is one."""
+    """The accepted move that the deploy will make, if there is one. Asked once: git:set may choose another branch."""
     created = {move.ref: move for move in _accepted(verdicts) if not is_zero(move.new)}
     ref = services.apps.deploy_ref(push.app, list(created))
     return created[ref] if ref else None

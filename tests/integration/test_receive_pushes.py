@@ -28,8 +28,10 @@ def test_the_hook_sees_who_pushes_and_gits_variables(door, work):
     env = door.hook_env()
     assert env["GIT_DIR"] == str(door.repository())
     assert env["GITPAAS_HOME"] == str(door.config.home)
-    assert {name: env[f"GITPAAS_{name}"] for name in ("APP", "DEFERRED", "ACTOR", "KEY", "ROLE", "ADDRESS")} == {
+    told = ("APP", "DEPLOYS", "DEFERRED", "ACTOR", "KEY", "ROLE", "ADDRESS")
+    assert {name: env[f"GITPAAS_{name}"] for name in told} == {
         "APP": "hello",
+        "DEPLOYS": "refs/heads/main",
         "DEFERRED": "1",
         "ACTOR": "laptop",
         "KEY": "laptop",
@@ -138,6 +140,17 @@ def test_delete(door, work):
 
     assert door.ref("refs/heads/feature") is None
     assert door.hook_lines() == []
+
+
+def test_what_deploys_is_decided_once_whatever_git_set_says_meanwhile(door, work, monkeypatch):
+    answers = ["refs/heads/main"]  # and none from then on
+    monkeypatch.setattr(door.apps, "deploy_ref", lambda _, refs: answers.pop() if refs and answers else None)
+
+    work.push("main").ok()
+
+    assert door.hook_lines() == [f"{'0' * 40} {work.head()} refs/heads/main"]
+    assert door.hook_env()["GITPAAS_DEPLOYS"] == "refs/heads/main"
+    assert door.ref("refs/heads/main") == work.head()
 
 
 def test_the_deploy_branch_cannot_be_deleted(door, work):
