@@ -230,6 +230,23 @@ def test_plain_http_serves_on_where_that_is_wished(tmp_path: Path, app: App) -> 
         assert get(paas, "demo.localhost") == b"1"
 
 
+@pytest.mark.parametrize(
+    ("trusted", "proto", "status"),
+    [("127.0.0.1", "https", 200), ("127.0.0.1", "http", 308), ("127.0.0.1", None, 308), ("192.0.2.7", "https", 308)],
+)
+def test_what_came_to_a_proxy_in_front_over_https_is_not_sent_there_again(
+    tmp_path: Path, app: App, trusted: str, proto: str | None, status: int
+) -> None:
+    with routing(tmp_path / "home", https_port=free_port(), trusted_proxies=trusted) as paas:
+        paas.router.point("demo.localhost", [app.address])
+        said = {"X-Forwarded-Proto": proto} if proto else {}
+
+        answer = paas.ask("demo.localhost", "/headers", headers=said)
+
+        assert answer.status == status
+        assert status == 308 or json.loads(answer.body)["x-forwarded-proto"] == "https"
+
+
 def test_the_app_sees_that_it_was_https(paas: Routing, app: App) -> None:
     paas.router.point("seen.localhost", [app.address])
 
