@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +27,20 @@ _OPERATORS = {"|", "||", "&&", ">", ">>", "<", "2>&1"}  # of the shell; as words
 _env_option = click.option(
     "-e", "--env", "variables", metavar="NAME=VALUE", multiple=True, help="One more variable; may be given again."
 )
+
+
+def _seconds(_context: click.Context, _param: click.Parameter, text: str | None) -> float | None:
+    if text is None:
+        return None
+    if not re.fullmatch(r"\d{1,8}(\.\d{1,3})?", text, re.ASCII) or not float(text):
+        raise UsageError(f"{text[:80]!r} is not a number of seconds above 0.", "For example: --timeout 60")
+    return float(text)
+
+
 _timeout_option = click.option(
     "--timeout",
     metavar="SECONDS",
-    type=click.FloatRange(min=0.001),
+    callback=_seconds,
     help="End it after so many seconds: exit status 124.",
 )
 

@@ -56,6 +56,17 @@ def test_what_follows_the_app_is_the_commands_own(
     assert [spec.command for spec in started] == [command]
 
 
+@pytest.mark.parametrize("seconds", ["nan", "inf", "1e400", "0", "-5", "1e9", "100000000", "5m", ""])
+@pytest.mark.parametrize("command", ["run", "run:detached"])
+def test_time_that_is_none_starts_nothing(
+    deployer: Caller, started: list[InstanceSpec], command: str, seconds: str
+) -> None:
+    answer = deployer(command, "hello", "--timeout", seconds, "--", "true")
+
+    assert (answer.code, started) == (2, [])
+    assert f"{seconds!r} is not a number of seconds above 0." in answer.err
+
+
 def test_detached_command_is_told_how_to_be_followed(deployer: Caller, started: list[InstanceSpec]) -> None:
     answer = deployer("run:detached", "hello", "-e", "B=2", "-e", "A=3", "--", "./import", "--all")
     assert answer.out == (
