@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from itertools import islice
 from pathlib import Path
 
 from gitpaas.config import Config
@@ -15,7 +14,7 @@ from gitpaas.logs.selection import ALL, Selection
 
 _POLL = 0.05  # seconds
 _BLOCK = 64 * 1024
-_SOME = 5000  # lines that are looked at together
+_SOME, _MUCH = 5000, 1024 * 1024  # lines that are looked at together, and bytes: an app may fill its log with long ones
 
 
 def tail(config: Config, app: str, lines: int | None, wanted: Selection = ALL) -> Iterator[str]:
@@ -120,18 +119,31 @@ def _open_parts(cursor: _Cursor, since: float, stack: ExitStack) -> list[tuple[i
 
 def _last(parts: Sequence[tuple[int, int]], count: int, wanted: Selection) -> Sequence[bytes]:
     found: list[bytes] = []
-    for fd, end in parts:
-        backwards = _backwards(fd, end)
-        while len(found) < count and (some := list(islice(backwards, _SOME))):
+    for fd, end in parts if count else ():
+        for some in _portions(_backwards(fd, end)):
             found += wanted.pick(some)
-    return found[:count][::-1]
+            if len(found) >= count:
+                return found[:count][::-1]
+    return found[::-1]
 
 
 def _all(parts: Sequence[tuple[int, int]], wanted: Selection) -> Iterator[bytes]:
     for fd, end in reversed(parts):
-        forwards = _forwards(fd, end)
-        while some := list(islice(forwards, _SOME)):
+        for some in _portions(_forwards(fd, end)):
             yield from wanted.pick(some)
+
+
+def _portions(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
+    some: list[bytes] = []
+    size = 0
+    for line in lines:
+        some.append(line)
+        size += len(line)
+        if len(some) == _SOME or size >= _MUCH:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
 
 
 def _text(line: bytes) -> str:

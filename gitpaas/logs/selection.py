@@ -38,8 +38,11 @@ class Selection:
 
     def check(self) -> None:
         """UsageError when the pattern is none."""
-        if self.pattern is not None:
-            _grep(self.pattern, [b""])
+        if self.pattern is None:
+            return
+        if "\0" in self.pattern:
+            raise UsageError(f"{self.pattern[:80]!r} cannot be looked for: no line has a NUL.")
+        _grep(self.pattern, [b""])
 
     def pick(self, lines: Sequence[bytes]) -> list[bytes]:
         """Those of the lines (as `compose` made them, without their newline) that are wanted, in their order.
@@ -80,7 +83,7 @@ class Selection:
 
     @cached_property
     def _last(self) -> bytes:
-        return stamp(self.until).encode() if self.until < _FOREVER else b"\xff"
+        return stamp(max(self.until, 0.0)).encode() if self.until < _FOREVER else b"\xff"
 
 
 ALL = Selection()

@@ -88,6 +88,7 @@ def test_what_is_wanted_can_be_told_in_many_ways(operator: Caller, reader: Calle
     assert len(reader("logs", "hello", "--since", "1h").out.splitlines()) == 151  # all of the time that is asked for
     assert len(reader("logs", "hello", "--since", "1h", "-n", "3").out.splitlines()) == 3
     assert reader("logs", "hello", "--until", "1h").err == "Nothing that is kept of hello is of that kind.\n"
+    assert reader("logs", "hello", "--until=0001-01-01T00:00+14:00").code == 0  # before the year 1
     assert len(reader("logs", "hello", "--until=2999-01-01").out.splitlines()) == 151
     assert [line[-3:] for line in reader("logs", "hello", "--grep", "r 7|^[34]9$").out.splitlines()] == [
         " 39",
@@ -118,6 +119,7 @@ def test_following_what_matches(operator: Caller, reader: Caller) -> None:
     ("argv", "told"),
     [
         (("--grep", "("), "Unmatched ("),
+        (("--grep", "a\0b"), "'a\\x00b' cannot be looked for: no line has a NUL."),
         (("--since", "soon"), "'soon' is neither an age nor a time."),
         (("-t", "--until", "1h"), "-t shows what comes"),
         (("--release", "last"), "'last' is not a release."),

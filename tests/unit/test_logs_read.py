@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -292,6 +292,23 @@ def test_a_line_written_in_two_halves_is_shown_once_and_whole(follower: Follower
     app_log.append(folder, line[30:])
 
     assert follower.await_lines(1) == ["whole"]
+
+
+@pytest.mark.parametrize("lines", [1000, None])
+def test_long_lines_are_never_all_in_memory(config: Config, folder: Path, lines: int | None) -> None:
+    """grep gets what is looked at together, twice: of 5,000 lines of 16 kB that would be 160 MB."""
+    say(folder, *(f"{number} {'x' * 16_000}" for number in range(600)))
+    sizes: list[int] = []
+
+    class Watched(Selection):
+        def pick(self, lines: Sequence[bytes]) -> list[bytes]:
+            sizes.append(sum(map(len, lines)))
+            return super().pick(lines)
+
+    found = [text.split()[0] for text in texts(tail(config, "hello", lines, Watched()))]
+
+    assert found == [str(number) for number in range(600)]
+    assert max(sizes) < 2_000_000
 
 
 def test_following_begins_before_there_is_a_log(config: Config) -> None:
