@@ -101,10 +101,11 @@ class Session:
 
     def dismiss(self, reason: str) -> None:
         """End it now, and say why. What has begun and must go on goes on, as when the client leaves."""
-        self._left.set()
-        self._pipe.interrupt()
-        self._complain(reason)
-        self._hang_up(NotAllowed.exit_code)
+        with self._ending:  # what ends by being told so has not the last word
+            self._left.set()
+            self._pipe.interrupt()
+            self._complain(reason)
+            self._send_end(NotAllowed.exit_code)
 
     @property
     def _pipe(self) -> Pipe:
@@ -168,9 +169,13 @@ class Session:
 
     def _hang_up(self, code: int) -> None:
         with self._ending:
-            ended, self._ended = self._ended, True
-        if ended or self.channel.closed:
+            self._send_end(code)
+
+    def _send_end(self, code: int) -> None:
+        """Once, with the lock: who comes second may cut the connection, and so waits until it is said."""
+        if self._ended or self.channel.closed:
             return
+        self._ended = True
         with suppress(OSError, EOFError, SSHException):
             self.channel.send_exit_status(code)
             self.channel.close()

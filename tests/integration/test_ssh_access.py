@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from gitpaas import commands, events, logs
 from gitpaas.access import people
 from gitpaas.config import Config
 from gitpaas.ssh.server import SshServer
+from gitpaas.ssh.session import Session
 from gitpaas.store import App, Key
 from gitpaas.values import Actor, Survey
 from tests.integration.conftest import Door, Work, eventually
@@ -182,6 +184,23 @@ def test_what_is_open_ends_when_it_is_taken_back(house, argv, says):
     assert other.poll() is None
     other.kill()
     other.communicate()
+
+
+def test_what_ends_by_being_told_so_has_not_the_last_word(house, monkeypatch):
+    complain = Session._complain
+
+    def slowly(session, reason):
+        time.sleep(0.7)  # the command knows by now
+        complain(session, reason)
+
+    monkeypatch.setattr(Session, "_complain", slowly)
+    house.add_key("other", "deploy")
+    client = follow(house, "other")
+
+    operator(house, "keys:set", "other", "--role", "read")
+
+    _, said = client.communicate(timeout=100)
+    assert (client.returncode, b"What you may do here has become less." in said) == (3, True), said
 
 
 def test_a_role_for_all_apps_that_is_made_less_ends_it_too(house):
