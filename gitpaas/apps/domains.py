@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from gitpaas import access, apps
 from gitpaas.apps import aliases, domainname
-from gitpaas.config import Config
+from gitpaas.config import Config, hosts
 from gitpaas.errors import Conflict, NotFound, UsageError, nearest
 from gitpaas.platform import Platform
 from gitpaas.store import App, Domain
@@ -35,7 +35,8 @@ def urls(platform: Platform, app: App) -> list[str]:
 def single_hosts(config: Config, app: App, added: Sequence[Domain]) -> list[str]:
     """The names that have a certificate each: the app's own and those added to it, but for wildcards."""
     names = [row.name for row in added if aliases.is_free(config, row.name, app.name)]
-    return [config.host(app.name), *(name for name in names if domainname.plain(name) == name)]
+    single = (name for name in names if domainname.plain(name) == name)
+    return [name for name in (config.host(app.name), *single) if not hosts.is_too_deep(name)]
 
 
 def add(platform: Platform, app: App, names: Sequence[str], actor: Actor) -> list[str]:

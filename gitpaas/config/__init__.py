@@ -131,7 +131,9 @@ class Config(StateDirectory):
 
     def has_https(self, host: str) -> bool:
         """Whether it has a certificate, or gets one. A public CA certifies a wildcard in other ways only."""
-        return self.https_port > 0 and (hosts.is_local(host) or not host.startswith("*."))
+        if not self.https_port or hosts.is_too_deep(host):
+            return False
+        return hosts.is_local(host) or not host.startswith("*.")
 
     def router_ports(self) -> list[tuple[int, str]]:
         """Where the router listens, and the variable that says so."""

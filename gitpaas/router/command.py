@@ -44,6 +44,7 @@ def _https(config: Config) -> dict[str, str]:
         "GITPAAS_HTTPS_SUFFIX": config.https_suffix,
         "GITPAAS_LOCAL_SITES": ", ".join(f"https://{pattern}:{port}" for pattern in hosts.local_patterns()),
         "GITPAAS_LOCAL_NAMES": "|".join(map(re.escape, hosts.LOCAL)),
+        "GITPAAS_LOCAL_DEEPEST": str(hosts.DEEPEST),
         "GITPAAS_ASK": f"[{itself}]:{config.http_port}" if ":" in itself else f"{itself}:{config.http_port}",
         "GITPAAS_TLS": _relative(config, config.tls),
         "GITPAAS_CERTIFICATES_LOG": _relative(config, config.certificates_log),

@@ -109,6 +109,7 @@ def test_the_own_root_is_put_into_no_trust_store(tmp_path: Path) -> None:
         "shop.test",
         "api.v2.shop.test",
         "nas.home.arpa",
+        "v1.api.eu.shop.corp.example.internal",
         "intranet",
         f"{'long' * 15}.{'name' * 15}.test",
     ],
@@ -150,6 +151,19 @@ def test_names_beneath_a_wildcard_have_one_where_no_public_ca_is_asked(paas: Rou
         seen(paas, "any.example.com")
     assert paas.get("any.wild.test").status == 308
     assert paas.get("any.example.com").body == b"1"
+
+
+def test_no_public_ca_is_asked_for_a_local_name_that_is_too_deep_for_the_own_one(paas: Routing, app: App) -> None:
+    paas.router.point("deep.localhost", [app.address])
+    for name in ("a.b.c.d.e.f.g.test", "*.b.c.d.e.f.deep.test", "*.c.d.e.f.deep.test"):
+        paas.router.alias(name, "deep.localhost")
+
+    assert get(paas, "any.c.d.e.f.deep.test") == b"1"
+    for host in ("a.b.c.d.e.f.g.test", "any.b.c.d.e.f.deep.test"):
+        with pytest.raises(ssl.SSLError, match=REFUSED):
+            seen(paas, host)
+        assert paas.get(host).body == b"1"
+    assert not [failure for failure in certificates.failures(paas.config) if failure.host.endswith(".test")]
 
 
 @pytest.mark.parametrize(

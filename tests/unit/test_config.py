@@ -77,6 +77,11 @@ def test_nonsense_is_refused_and_named(tmp_path: Path, variable: str, value: str
         (443, "www.example.com", "https://www.example.com"),
         (443, "*.example.com", "http://*.example.com:8080"),
         (443, "*.example.test", "https://*.example.test"),
+        (443, "home.arpa", "https://home.arpa"),
+        (443, "a.b.c.d.e.f.home.arpa", "https://a.b.c.d.e.f.home.arpa"),
+        (443, "a.b.c.d.e.f.g.home.arpa", "http://a.b.c.d.e.f.g.home.arpa:8080"),
+        (443, "*.b.c.d.e.f.g.test", "http://*.b.c.d.e.f.g.test:8080"),
+        (443, "a.b.c.d.e.f.g.example.com", "https://a.b.c.d.e.f.g.example.com"),
     ],
 )
 def test_a_url_is_where_a_host_answers_best(tmp_path: Path, https_port: int, host: str, url: str) -> None:
