@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, replace
 from typing import Any, TypeVar
 
+from gitpaas import apps
 from gitpaas.errors import UsageError
 from gitpaas.names import variable_name, variable_value
+from gitpaas.platform import Platform
 from gitpaas.store import App
 from gitpaas.values import BuildOptions, HealthCheck, RunOptions
 
@@ -79,6 +81,14 @@ def change_checks(now: RunOptions, changes: Mapping[str, str], longest: float) -
 def health_check(now: RunOptions, check: HealthCheck) -> HealthCheck:
     """The tree's own check, with what people chose in its place."""
     return HealthCheck(now.check_path or check.path, now.check_timeout or check.timeout)
+
+
+def update(platform: Platform, app: App, of: Callable[[App], Options], change: Callable[[Options], Options]) -> Options:
+    """What holds after a change, written down. Of two at once neither undoes the other's: it reads again."""
+    with platform.store.transaction():
+        chosen = change(of(apps.now(app)))
+        keep(app, chosen)
+    return chosen
 
 
 def keep(app: App, chosen: BuildOptions | RunOptions) -> None:

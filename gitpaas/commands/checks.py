@@ -44,7 +44,7 @@ def change(call: Call, app: str, pairs: Sequence[str]) -> None:
     if not changes:
         return _show(call, _describe(call, found))
     longest = call.config.start_timeout
-    options.keep(found, options.change_checks(options.of_instances(found), changes, longest))
+    options.update(call.platform, found, options.of_instances, lambda now: options.change_checks(now, changes, longest))
     call.note(" ".join(pairs))
     now = _describe(call, call.app(app))
     asked = f"GET {now['path']} must answer" if now["path"] else "a port must be open"

@@ -26,13 +26,12 @@ def builds(call: Call, app: str, pairs: Sequence[str]) -> None:
     """
     found = _app(call, app, pairs)
     changes = parse_pairs(pairs)
-    chosen = options.change_builds(options.of_builds(found), changes)
+    nothing = f"{app}: the tree decides how it is built."
     if not changes:
-        return _show(call, chosen, f"{app}: the tree decides how it is built.")
-    _require_builder(call, chosen)
+        return _show(call, options.of_builds(found), nothing)
+    chosen = options.update(call.platform, found, options.of_builds, lambda now: _usable(call, now, changes))
     call.note(" ".join(_shown(key, value) for key, value in changes.items()))
-    options.keep(found, chosen)
-    _show(call, chosen, f"{app}: the tree decides how it is built.")
+    _show(call, chosen, nothing)
     again = f" To build the live commit again with it: {call.program} ps:rebuild {app}" if found.release else ""
     call.say(f"The next push is built so.{again}")
     return None
@@ -49,13 +48,14 @@ def instances(call: Call, app: str, pairs: Sequence[str]) -> None:
     """
     found = _app(call, app, pairs)
     changes = parse_pairs(pairs)
-    chosen = options.change_instances(options.of_instances(found), changes)
     nothing = f"{app}: nothing is said of how its instances run."
     if not changes:
-        return _show(call, chosen, nothing)
+        return _show(call, options.of_instances(found), nothing)
     _require_able(call, changes)
+    chosen = options.update(
+        call.platform, found, options.of_instances, lambda now: options.change_instances(now, changes)
+    )
     call.note(" ".join(pairs))
-    options.keep(found, chosen)
     _show(call, chosen, nothing)
     runs = bool(found.release) and not found.stopped
     now = f" To start them anew, without downtime: {call.program} ps:restart {app}" if runs else ""
@@ -77,6 +77,12 @@ def _show(call: Call, chosen: BuildOptions | RunOptions, nothing: str) -> None:
 def _shown(key: str, value: str) -> str:
     """For the event: an argument's value may be somebody's secret all the same."""
     return key if key.startswith("arg:") else f"{key}={value}"
+
+
+def _usable(call: Call, now: BuildOptions, changes: dict[str, str]) -> BuildOptions:
+    chosen = options.change_builds(now, changes)
+    _require_builder(call, chosen)
+    return chosen
 
 
 def _require_builder(call: Call, chosen: BuildOptions) -> None:

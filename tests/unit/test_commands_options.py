@@ -8,7 +8,10 @@ import pytest
 from callers import Answer, Caller
 from fakes import FolderImages
 
+from gitpaas.apps import options
+from gitpaas.commands.call import Call
 from gitpaas.store import App, Event
+from gitpaas.values import BuildOptions, RunOptions
 
 
 @pytest.fixture(autouse=True)
@@ -104,3 +107,35 @@ def test_a_plain_process_is_told_its_port(deployer: Caller) -> None:
 
 def test_a_reader_may_not(reader: Caller) -> None:
     assert reader("builds:set", "hello").code == reader("ps:set", "hello").code == 3
+
+
+@pytest.mark.parametrize(
+    ("argv", "others", "both"),
+    [
+        (("ps:set", "hello", "read-only=on"), RunOptions(check_path="/up"), RunOptions(None, True, "/up")),
+        (("checks:set", "hello", "path=/up"), RunOptions(read_only=True), RunOptions(None, True, "/up")),
+        (("builds:set", "hello", "root=web"), BuildOptions(builder="slug"), BuildOptions("slug", "web")),
+    ],
+)
+def test_of_two_at_once_neither_undoes_the_others(
+    deployer: Caller,
+    monkeypatch: pytest.MonkeyPatch,
+    argv: tuple[str, ...],
+    others: RunOptions | BuildOptions,
+    both: RunOptions | BuildOptions,
+) -> None:
+    find = Call.app
+
+    def another_is_quicker(call: Call, name: str) -> App:
+        found = find(call, name)
+        monkeypatch.setattr(Call, "app", find)
+        options.keep(found, others)
+        return found
+
+    monkeypatch.setattr(Call, "app", another_is_quicker)
+
+    assert deployer(*argv).code == 0
+
+    with deployer.platform.store.session():
+        app = App.get(App.name == "hello")
+        assert (options.of_instances(app) if isinstance(both, RunOptions) else options.of_builds(app)) == both
