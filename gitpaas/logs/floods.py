@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -29,13 +30,14 @@ class Floods:
             self._files = {path: self._files.get(path, 0) for path in files}
             if self._files and not self._is_watched:
                 self._is_watched = True
-                threading.Thread(target=self._run, name="floods", daemon=True).start()
+                threading.Thread(target=_run, args=(weakref.ref(self),), name="floods", daemon=True).start()
 
-    def _run(self) -> None:
-        while files := self._watched():
-            for path in files:
-                self._cut(path)
-            time.sleep(_PAUSE)
+    def cut(self) -> bool:
+        """Give back what nobody will read; False when there is nothing to be watched."""
+        files = self._watched()
+        for path in files:
+            self._cut(path)
+        return bool(files)
 
     def _watched(self) -> list[Path]:
         with self.reading:
@@ -54,3 +56,10 @@ class Floods:
                 self._files.pop(path, None)
             elif path in self._files:
                 self._files[path] = freed
+
+
+def _run(watched: weakref.ref[Floods]) -> None:
+    """Until nobody floods any more, or whoever collects is gone: it is not the thread that keeps him."""
+    while (floods := watched()) and floods.cut():
+        del floods
+        time.sleep(_PAUSE)
