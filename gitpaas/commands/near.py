@@ -51,8 +51,9 @@ def suggestion(names: Collection[str], words: Sequence[str], program: str) -> st
     first, *rest = words
     noun, _, verb = first.partition(":")
     verbs = [name for name in names if name.startswith(f"{noun}:")]
-    meant = _meant(names, first, rest) or (_near(verb, verbs) if verb else None)
-    if not meant and verb and verbs:
+    said = verb or "".join(rest[:1])  # `git st hello` is `git:st hello`
+    meant = _meant(names, first, rest) or (_near(said, verbs) if said else None)
+    if not meant and verbs:
         return f"{noun} has: {', '.join(verbs)}"
     meant = meant or (noun if verb and noun in names else _spelt(names, first, rest))
     return f"Did you mean {meant}?" if meant else f"List them: {program} help"
@@ -77,6 +78,9 @@ def _meant(names: Collection[str], first: str, rest: Sequence[str]) -> str | Non
             return _ELSEWHERE[tried]
         if verb in _LISTS and noun in names:
             return noun
+        if noun in _ELSEWHERE:
+            ours = _ELSEWHERE[noun]
+            return f"{ours}:{verb}" if f"{ours}:{verb}" in names else ours
     return next((name for name in names if name.endswith(f":{first}")), None)
 
 

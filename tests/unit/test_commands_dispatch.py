@@ -123,6 +123,9 @@ def test_the_app_option_goes_with_other_arguments(operator: Caller) -> None:
         (("env", "set", "x", "A=b"), "config:set"),
         (("logs:tail", "x"), "logs"),
         (("releases:rollback", "x"), "rollback"),
+        (("maintenance", "of", "x"), "maintenance:off"),
+        (("letsencrypt:enable", "x"), "certificates"),
+        (("env:get", "x", "A"), "config:get"),
     ],
 )
 def test_a_wrong_name_suggests_the_near_one(operator: Caller, argv: tuple[str, ...], meant: str) -> None:
@@ -135,6 +138,13 @@ def test_a_wrong_name_suggests_the_near_one(operator: Caller, argv: tuple[str, .
 def test_a_verb_like_none_of_its_noun_shows_which_there_are(operator: Caller) -> None:
     assert operator("apps:qqq", "x").err == (
         " !     There is no command 'apps:qqq'.\n !     apps has: apps:create, apps:info, apps:destroy\n"
+    )
+
+
+@pytest.mark.parametrize("argv", [("maintenance",), ("maintenance", "hello")])
+def test_a_noun_that_does_nothing_by_itself_shows_its_verbs(operator: Caller, argv: tuple[str, ...]) -> None:
+    assert operator(*argv).err == (
+        " !     There is no command 'maintenance'.\n !     maintenance has: maintenance:on, maintenance:off\n"
     )
 
 
