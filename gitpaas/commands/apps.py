@@ -89,7 +89,8 @@ def describe(call: Call, app: App, seen: Survey, added: Sequence[Domain]) -> dic
     if not call.may("deploy", app.name):
         told = {key: "(hidden)" if key.startswith("arg:") else value for key, value in told.items()}
     own = [instance for instance in seen.instances if instance.app == app.name and instance.one_off is None]
-    running = Counter(instance.process for instance in own if instance.state == "running")
+    names = {(instance.process, instance.number) for instance in own if instance.state == "running"}
+    running = Counter(process for process, _ in names)  # beside web.1 its predecessor may still end what it was asked
     return {
         "name": app.name,
         "url": call.config.url(app.name),

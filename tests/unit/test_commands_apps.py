@@ -36,6 +36,7 @@ def test_the_list_shows_state_release_and_url(operator: Caller, reader: Caller) 
     with_release(operator, "hello")
     with_release(operator, "third", stopped=True)
     operator.platform.runtime.instances += [instance("hello"), instance("hello", number=2), instance("hello", "worker")]
+    operator.platform.runtime.instances += [instance("hello", release=2)]  # drains
 
     assert reader("apps").out == (
         "APP    STATE    RELEASE  RUNNING         URL\n"
