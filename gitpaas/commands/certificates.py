@@ -35,6 +35,8 @@ def listing(call: Call, app: str | None, style: str) -> None:
         return call.say(_OFF)
     columns = (Column("APP"), Column("HOST"), Column("STATE"), Column("ENDS"), Column("ISSUER", text=True))
     call.say(render(columns, [_row(one, owner[one.host]) for one in found], call.console.width))
+    if any(_state(one) == "none" for one in found):
+        call.say("none: it comes with the first request for the host.")
     for one in found:
         if one.failure:
             call.say(f" !     {one.host}, {ago(one.failure.time)}: {one.failure.error}")
@@ -58,11 +60,11 @@ def _state(one: Standing) -> str:
 
 
 def _row(one: Standing, app: str) -> list[str]:
-    state = {"none": "none yet: comes with the first request"}.get(_state(one), _state(one))
     if one.certificate is None:
-        return [app, one.host, state, "-", "-"]
+        return [app, one.host, _state(one), "-", "-"]
     left = one.certificate.ends - time.time()
-    return [app, one.host, state, f"in {age(left)}" if left > 0 else ago(one.certificate.ends), one.certificate.issuer]
+    ends = f"in {age(left)}" if left > 0 else ago(one.certificate.ends)
+    return [app, one.host, _state(one), ends, one.certificate.issuer]
 
 
 def _describe(one: Standing, app: str) -> dict[str, object]:

@@ -60,6 +60,7 @@ def test_each_host_is_there_once_and_a_wildcard_is_none(secured: Caller) -> None
         ["blog", "blog.apps.example.com", "none"],
         ["shop", "shop.apps.example.com", "valid"],
         ["shop", "shop.test", "valid"],
+        ["none:", "it", "comes"],
     ]
     assert shown[2].endswith("A CA")
     assert shown[3].endswith("this server")
