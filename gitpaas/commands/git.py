@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
 from gitpaas.commands.parameters import app_argument, pairs_argument, parse_pairs, require_app
 from gitpaas.errors import UsageError
+from gitpaas.git import repository
 
 if TYPE_CHECKING:
     from gitpaas.store import App
@@ -51,6 +53,8 @@ def _told(call: Call, app: App) -> str:
     if app.deploy_branch is None:
         return f"{app.name}: main or master is deployed, whichever is pushed first."
     text = f"{app.name}: {app.deploy_branch} is deployed from the next push on."
+    if not repository.read_ref(call.config.repository(app.name), f"refs/heads/{app.deploy_branch}"):
+        text += f"\nNobody has pushed it so far: git push paas {shlex.quote(app.deploy_branch)}"
     if waiting := releases.waiting_commit(call.platform, app):
         text += f"\nIt is at {waiting[:7]} already. To deploy that: {call.program} ps:rebuild {app.name}"
     return text

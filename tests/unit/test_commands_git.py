@@ -27,7 +27,9 @@ def test_it_is_what_pushes_deploy_and_clones_check_out(deployer: Caller, words: 
 
     answer = deployer("git:set", "hello", *words)
 
-    assert answer.out == "hello: team/live is deployed from the next push on.\n"
+    assert answer.out == (
+        "hello: team/live is deployed from the next push on.\nNobody has pushed it so far: git push paas team/live\n"
+    )
     assert branch(deployer) == "team/live"
     assert deployer("git", "set", "hello").out == "deploy-branch=team/live\n"
     path = deployer.platform.config.repository("hello")
