@@ -105,7 +105,7 @@ def _gave_up(reach: Reach, check: HealthCheck, look: _Look) -> Unhealthy:
         return Unhealthy(
             f"GET {check.path} on {address} (PORT) gave {look.seen} and nothing better within {check.timeout:g} s",
             step="start",
-            hint="The check wants a status from 200 to 399. Is the path in app.json right?",
+            hint="The check wants status 200 to 399. Another path: ssh paas checks:set APP path=/up, or app.json",
         )
     return Unhealthy(
         f"Nothing answered on {address} (PORT) within {check.timeout:g} s: {look.seen}",

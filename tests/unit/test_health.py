@@ -77,7 +77,7 @@ def test_other_statuses_are_not_and_the_last_one_is_told(status: int) -> None:
         health.wait_until_healthy(at(address), check("/up", timeout=2), lambda: True)
 
     assert failed.value.message == (f"GET /up on {address} (PORT) gave status {status} and nothing better within 2 s")
-    assert "app.json" in str(failed.value.hint)
+    assert "checks:set APP path=/up, or app.json" in str(failed.value.hint)
 
 
 def test_nothing_listening_is_told_with_the_port_and_the_time() -> None:
