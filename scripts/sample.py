@@ -44,7 +44,8 @@ def push(place: Place) -> None:
         gitpaas("ps:start", APP)
         gitpaas("ps:scale", APP, "web=1")
     if not _answers(place, patience=10):
-        raise Failed(f"{place.config.url(APP)} does not answer. See: {shlex.join(place.ssh)} paas logs {APP}")
+        seen = "certificates" if _lacks_certificate(place) else "logs"
+        raise Failed(f"{place.config.url(APP)} does not answer. See: {shlex.join(place.ssh)} paas {seen} {APP}")
 
 
 def is_ours(place: Place) -> bool:
@@ -104,6 +105,22 @@ def _status(place: Place) -> int | None:
         return None
     finally:
         connection.close()
+
+
+def _lacks_certificate(place: Place) -> bool:
+    """Whether it is HTTPS that fails: the app may be well, and a CA out of reach or not content."""
+    if not place.config.https_port:
+        return False
+    connection = _connection(place)
+    try:
+        connection.connect()
+    except (ssl.SSLError, TimeoutError):
+        return True
+    except OSError:
+        return False
+    finally:
+        connection.close()
+    return False
 
 
 def _connection(place: Place) -> http.client.HTTPConnection:
