@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from gitpaas.config import Config, hosts
 from gitpaas.errors import NotFound
+from gitpaas.output import plain
 from gitpaas.router.caddy import CaddyRouter
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Failure:
-    """An attempt to get a certificate, or to renew one."""
+    """An attempt to get a certificate, or to renew one. `error`: a CA tells in it what it heard from whom it asked."""
 
     host: str
     time: float
@@ -177,4 +178,4 @@ def _parsed(text: bytes) -> Iterator[Failure]:
         except ValueError:  # the end of a line that began before what was read
             continue
         if isinstance(entry, dict) and {"identifier", "error", "ts"} <= entry.keys():
-            yield Failure(str(entry["identifier"]), float(entry["ts"]), str(entry["error"]))
+            yield Failure(str(entry["identifier"]), float(entry["ts"]), plain(str(entry["error"])))

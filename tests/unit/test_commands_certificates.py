@@ -49,6 +49,15 @@ def fail(caller: Caller, host: str, error: str, when: float | None = None) -> No
             file.write(json.dumps(line) + "\n")
 
 
+def test_what_a_ca_has_heard_from_a_stranger_moves_nobodys_cursor(secured: Caller) -> None:
+    fail(secured, "shop.apps.example.com", "Invalid response: \x1b[2J\x9b\nno certificate for blog: forged")
+
+    told = secured("certificates", "shop").out
+
+    assert "Invalid response:  [2J  no certificate for blog: forged\n" in told
+    assert not {"\x1b", "\x9b"} & set(told)
+
+
 def test_each_host_is_there_once_and_a_wildcard_is_none(secured: Caller) -> None:
     store(secured, "local", "shop.test", 0.4)
     store(secured, DIRECTORY, "shop.apps.example.com", 60)
