@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -104,7 +105,7 @@ def stored_message(app: App | None, refs: Sequence[str]) -> str:
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     first = branch.split(" ")[0]
     what = f"{names[0]}:{first}" if refs[0].startswith("refs/heads/") else first  # a tag may be no commit
-    return f"{shown} stored; only {branch} is deployed (git push paas {what})"
+    return f"{shown} stored; only {branch} is deployed (git push paas {shlex.quote(what)})"
 
 
 def destroy(platform: Platform, app: App) -> None:

@@ -48,3 +48,9 @@ def test_branch_that_waits_is_built_and_one_that_is_gone_is_not_missed(flow: Flo
     assert "v2" in (deploy.live_notice(flow.platform, "hello") or "")
     assert receive.rebuild(flow.platform, flow.app, ALICE, flow.out) == 0, flow.lines.text
     assert (flow.live.number, flow.live.commit) == (3, waiting)
+
+
+def test_what_is_to_be_typed_is_typed_as_it_is(flow: Flow) -> None:
+    """git takes more in the name of a branch than a shell does."""
+    assert "(git push paas topic:main)" in apps.stored_message(flow.app, ["refs/heads/topic"])
+    assert "(git push paas 'x;reboot:main')" in apps.stored_message(flow.app, ["refs/heads/x;reboot"])
