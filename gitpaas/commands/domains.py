@@ -12,6 +12,7 @@ from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
 from gitpaas.commands.parameters import app_argument, format_option, optional_app_argument
 from gitpaas.commands.table import Column, ago, iso, render
+from gitpaas.config import hosts
 from gitpaas.store import App, Domain
 
 _NAMES = click.argument("names", metavar="DOMAIN...", nargs=-1, required=True)
@@ -60,9 +61,10 @@ def add(call: Call, app: str, names: Sequence[str]) -> None:
     for name in dict.fromkeys(wanted):
         shown = domainname.shown(name)
         if name in fresh:
-            call.say(
-                f"{shown} is {found.name}'s: {call.config.url_of(name)}, once the DNS has it point to this machine."
-            )
+            by_hand = hosts.is_local(name) and not name.startswith("*")  # of which /etc/hosts knows nothing
+            found_by = "the DNS or /etc/hosts" if by_hand else "the DNS"
+            points = f"once {found_by} has it point to this machine"
+            call.say(f"{shown} is {found.name}'s: {call.config.url_of(name)}, {points}.")
         else:
             call.say(f"{shown} is {found.name}'s already.")
 

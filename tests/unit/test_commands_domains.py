@@ -53,6 +53,13 @@ def test_add_list_and_remove(deployer: Caller, reader: Caller) -> None:
     assert of(reader, "hello") == ["*.example.com"]
 
 
+def test_a_local_name_may_be_made_known_by_hand(deployer: Caller) -> None:
+    told = deployer("domains:add", "hello", "laptop.test", "*.laptop.test").out.splitlines()
+
+    assert told[0].endswith("http://laptop.test:8080, once the DNS or /etc/hosts has it point to this machine.")
+    assert told[1].endswith("http://*.laptop.test:8080, once the DNS has it point to this machine.")
+
+
 def test_an_app_without_any_says_how_to_add_one(reader: Caller) -> None:
     assert reader("domains", "hello").out.endswith("More: ssh paas domains:add hello www.example.com\n")
 
