@@ -204,7 +204,7 @@ def _remote(place: Place) -> str:
 def remove(path: Path) -> None:
     if path.exists():
         shutil.rmtree(path)
-        tell("removed", str(path))
+        tell("removed", shown(path))
 
 
 def _options() -> argparse.Namespace:
