@@ -40,12 +40,12 @@ def change(call: Call, app: str, pairs: Sequence[str]) -> None:
     """
     require_app(app)
     call.only_looks = not pairs
-    found, changes = call.app(app), parse_pairs(pairs)
+    found, changes = call.app(app), parse_pairs(pairs, "path=/up")
     if not changes:
         return _show(call, _describe(call, found))
     longest = call.config.start_timeout
     options.update(call.platform, found, options.of_instances, lambda now: options.change_checks(now, changes, longest))
-    call.note(" ".join(pairs))
+    call.note(" ".join(map("=".join, changes.items())))
     now = _describe(call, call.app(app))
     asked = f"GET {now['path']} must answer" if now["path"] else "a port must be open"
     call.say(f"{found.name}: {asked} within {now['timeout']:g} s. New instances are asked so from now on.")

@@ -31,7 +31,7 @@ def change(call: Call, app: str, pairs: Sequence[str]) -> None:
     require_app(app)
     call.only_looks = not pairs
     found = call.app(app)
-    changes = parse_pairs(_as_pairs(pairs))
+    changes = parse_pairs(pairs, "deploy-branch=production")
     for key in changes:
         if key not in _KEYS:
             raise UsageError(f"{key[:80]!r} is not an option.", f"There are: {', '.join(_KEYS)}.")
@@ -42,11 +42,6 @@ def change(call: Call, app: str, pairs: Sequence[str]) -> None:
     call.note(f"deploy-branch={branch or ''}")
     apps.choose_deploy_branch(call.platform, found, branch)
     call.say(_told(call, call.app(app)))
-
-
-def _as_pairs(words: Sequence[str]) -> Sequence[str]:
-    """`deploy-branch main`, as Dokku has it, is `deploy-branch=main`."""
-    return ["=".join(words)] if len(words) == 2 and words[0] in _KEYS else words
 
 
 def _told(call: Call, app: App) -> str:

@@ -25,7 +25,7 @@ def builds(call: Call, app: str, pairs: Sequence[str]) -> None:
     whoever has it: secrets belong into config vars). An empty value unsets.
     """
     found = _app(call, app, pairs)
-    changes = parse_pairs(pairs)
+    changes = parse_pairs(pairs, "root=apps/web")
     nothing = f"{app}: the tree decides how it is built."
     if not changes:
         return _show(call, options.of_builds(found), nothing)
@@ -47,7 +47,7 @@ def instances(call: Call, app: str, pairs: Sequence[str]) -> None:
     but /tmp and the app's storage. An empty value unsets.
     """
     found = _app(call, app, pairs)
-    changes = parse_pairs(pairs)
+    changes = parse_pairs(pairs, "port=3000")
     nothing = f"{app}: nothing is said of how its instances run."
     if not changes:
         return _show(call, options.of_instances(found), nothing)
@@ -55,7 +55,7 @@ def instances(call: Call, app: str, pairs: Sequence[str]) -> None:
     chosen = options.update(
         call.platform, found, options.of_instances, lambda now: options.change_instances(now, changes)
     )
-    call.note(" ".join(pairs))
+    call.note(" ".join(map("=".join, changes.items())))
     _show(call, chosen, nothing)
     runs = bool(found.release) and not found.stopped
     now = f" To start them anew, without downtime: {call.program} ps:restart {app}" if runs else ""

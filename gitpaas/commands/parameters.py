@@ -56,13 +56,15 @@ def pairs_argument(function: Decorated) -> Decorated:
     return click.argument("pairs", metavar="KEY=VALUE...", nargs=-1)(function)
 
 
-def parse_pairs(texts: Sequence[str]) -> dict[str, str]:
-    """{"root": "web"}. UsageError for what is none."""
+def parse_pairs(texts: Sequence[str], example: str) -> dict[str, str]:
+    """{"root": "web"}. `root web`, as Dokku has it, is that too. UsageError, with the example, for what is none."""
+    if len(texts) == 2 and not any("=" in text for text in texts):
+        texts = ["=".join(texts)]
     changes = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals:
-            raise UsageError(f"{text[:80]!r} is not KEY=VALUE.", "For example: root=apps/web. An empty value unsets.")
+            raise UsageError(f"{text[:80]!r} is not KEY=VALUE.", f"For example: {example}. An empty value unsets.")
         changes[key] = value
     return changes
 

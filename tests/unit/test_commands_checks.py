@@ -82,11 +82,24 @@ def test_it_leaves_what_ps_set_was_told(deployer: Caller) -> None:
     assert asked(deployer)["path"] == "/up"
 
 
+def test_the_value_may_be_a_word_of_its_own_as_dokku_has_it(deployer: Caller) -> None:
+    deployer("checks:set", "hello", "path", "/up")
+    deployer("builds:set", "hello", "root", "apps/web")
+    deployer("ps:set", "hello", "read-only", "on")
+
+    assert asked(deployer)["path"] == "/up"
+    assert deployer("builds:set", "hello").out == "root=apps/web\n"
+    assert deployer("ps:set", "hello").out == "read-only=on\n"
+    with deployer.platform.store.session():
+        texts = {event.action: event.text for event in Event.select()}
+    assert (texts["checks:set"], texts["ps:set"]) == ("path=/up", "read-only=on")
+
+
 @pytest.mark.parametrize(
     ("argv", "told"),
     [
         (("path=/up",), "Which app?"),
-        (("hello", "path"), "'path' is not KEY=VALUE."),
+        (("hello", "path"), "'path' is not KEY=VALUE.\n !     For example: path=/up."),
         (("hello", "path=up"), "'up' is not a path of an address."),
         (("hello", "interval=1"), "There are: path, timeout."),
     ],
