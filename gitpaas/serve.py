@@ -208,11 +208,11 @@ def _announce(config: Config, ssh_port: int, program: str) -> Path:
 
 
 def _refresh_hooks(platform: Platform) -> None:
-    """Repositories find this program even after it moved or was upgraded."""
+    """Repositories find this program and the state directory even after these moved, or after an upgrade."""
     with platform.store.session():
         for app in App.select(App.name):
             path = platform.config.repository(app.name)
-            if path.exists() and not repository.hook_is_current(path):
+            if path.exists() and not repository.hook_is_current(path, platform.config.home):
                 repository.install_hook(path, platform.config.home)
 
 

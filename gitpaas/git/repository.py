@@ -72,12 +72,13 @@ def install_hook(path: Path, home: Path) -> None:
     fresh.rename(hook)
 
 
-def hook_is_current(path: Path) -> bool:
-    """Whether the repository's hook and what it starts are this program's own."""
+def hook_is_current(path: Path, home: Path) -> bool:
+    """Whether the repository's hook and what it starts are this program's own, and it finds this state directory."""
     hook = path / "hooks" / "post-receive"
     if not hook.exists() or hook.read_bytes() != shipped("hooks/post-receive").read_bytes():
         return False
-    return f"python = {sys.executable}\n" in (path / "config").read_text()
+    config = (path / "config").read_text()
+    return f"python = {sys.executable}\n" in config and f"home = {home}\n" in config
 
 
 def read_ref(path: Path, ref: str) -> str | None:

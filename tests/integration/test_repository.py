@@ -33,15 +33,24 @@ def commit(path: Path, text: str) -> str:
 def test_it_is_made_with_our_hook_and_making_it_again_changes_nothing(made: Path, tmp_path: Path) -> None:
     repository.create(made, tmp_path)
     assert os.access(made / "hooks" / "post-receive", os.X_OK)
-    assert repository.hook_is_current(made)
+    assert repository.hook_is_current(made, tmp_path)
     assert repository.git(made, "config", "gitpaas.home").strip() == str(tmp_path)
 
 
 def test_a_hook_of_an_older_program_is_noticed_and_renewed(made: Path, tmp_path: Path) -> None:
     (made / "hooks" / "post-receive").write_text("#!/bin/sh\nexit 1\n")
-    assert not repository.hook_is_current(made)
+    assert not repository.hook_is_current(made, tmp_path)
     repository.install_hook(made, tmp_path)
-    assert repository.hook_is_current(made)
+    assert repository.hook_is_current(made, tmp_path)
+
+
+def test_a_state_directory_that_has_moved_is_found_again(made: Path, tmp_path: Path) -> None:
+    """Pushes with stock git would go on deploying into the one of before."""
+    moved = tmp_path / "moved"
+    assert not repository.hook_is_current(made, moved)
+    repository.install_hook(made, moved)
+    assert repository.hook_is_current(made, moved)
+    assert repository.git(made, "config", "gitpaas.home").strip() == str(moved)
 
 
 def test_a_repository_of_many_packs_is_packed_anew_and_keeps_what_is_held(made: Path) -> None:
