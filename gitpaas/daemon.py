@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gitpaas import locks, upgrade
+from gitpaas import locks, ports, upgrade
 from gitpaas.config import Config
 from gitpaas.errors import GitpaasError
 from gitpaas.linux import Process, processes
@@ -84,6 +84,7 @@ def stop(config: Config, *, apps: bool = False) -> bool:
 
 def restart(config: Config) -> DaemonStatus:
     """A new server in place of the running one. Apps and router go on, so no request is lost."""
+    require_ports(config)
     _end_server(config, HAND_OVER)
     return start(config)
 
@@ -100,6 +101,16 @@ def status(config: Config) -> DaemonStatus:
         return DaemonStatus(False, pid, None, None, None, missing)
     doors = record["ssh"], record["http"]
     return DaemonStatus(True, pid, *doors, record["since"], missing, record.get("https"), upgrade.has_come(config))
+
+
+def require_ports(config: Config) -> None:
+    """Conflict when somebody else has a port that the running server does not listen on so far: the next one would not
+    start, and this one would be gone."""
+    now = status(config)
+    held = {address.rpartition(":")[2] for address in (now.ssh, now.http, now.https) if address}
+    for port, setting in ((config.ssh_port, "GITPAAS_SSH_PORT"), *config.router_ports()):
+        if now.running and str(port) not in held:
+            ports.require(config.bind, port, setting)
 
 
 def lock_path(config: Config) -> Path:

@@ -146,6 +146,7 @@ def start_server(place: Place) -> None:
     if is_there and not right:
         daemon.restart(config)  # it knows nothing of an upgrade, or of what is set now
     elif now.running and not right:
+        daemon.require_ports(config)
         daemon.stop(config)  # it listens where an older setting said
     daemon.start(config)
     tell(

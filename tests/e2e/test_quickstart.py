@@ -114,6 +114,7 @@ def test_from_a_fresh_clone_and_back(newcomer: Newcomer) -> None:
     _repairs_what_is_missing(newcomer)
     _renews_a_server_of_before_an_upgrade(newcomer)
     _pushes_a_change(newcomer)
+    _stays_as_it_is_when_a_port_is_taken(newcomer)
     _goes_down_and_comes_back(newcomer)
     _asks_at_a_terminal_before_it_removes_all(newcomer)
     _has_https_when_asked_for_it(newcomer)
@@ -279,6 +280,21 @@ def _asks_at_a_terminal_before_it_removes_all(newcomer: Newcomer) -> None:
 def _at_a_terminal(newcomer: Newcomer, *options: str) -> AbstractContextManager[Screen]:
     argv = [newcomer.clone / "scripts" / "quickstart", *options]
     return screen(argv, newcomer.env, columns=120, rows=40)
+
+
+def _stays_as_it_is_when_a_port_is_taken(newcomer: Newcomer) -> None:
+    """Whether all of the server must move for it, or another setting has changed as well."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        for more in ({"GITPAAS_HTTPS_PORT": port}, {"GITPAAS_SSH_PORT": port, "GITPAAS_BASE_DOMAIN": "x.test"}):
+            refused = Newcomer(newcomer.clone, newcomer.home, newcomer.env | more).quickstart()
+            assert refused.code == 1
+            assert f"127.0.0.1:{port} is taken by" in refused.output
+            assert f"choose another port, for example {next(iter(more))}=" in refused.output
+        gitpaas = str(newcomer.clone / ".venv" / "bin" / "gitpaas")
+        assert run([gitpaas, "restart"], env=newcomer.env | {"GITPAAS_HTTPS_PORT": port}).code == 1
+    assert run([gitpaas, "status"], env=newcomer.env).code == 0
+    assert "Good evening" in newcomer.page()
 
 
 def _has_https_when_asked_for_it(newcomer: Newcomer) -> None:
