@@ -322,7 +322,7 @@ def _is_purged(newcomer: Newcomer) -> None:
     assert (newcomer.home / ".ssh" / "config").read_text() == "Host *\n  Port 1\n"
     for gone in (newcomer.home / ".gitpaas", newcomer.home / "gitpaas-hello", newcomer.clone / ".venv"):
         assert not gone.exists()
-        assert str(gone) in purged.output
+        assert f" removed  {gone}\n".replace(str(newcomer.home), "~") in purged.output
 
 
 def _processes_of(newcomer: Newcomer) -> list[bytes]:
