@@ -224,6 +224,7 @@ def test_plain_http_is_sent_on(paas: Routing, app: App, host: str, method: str) 
 
     assert answer.status == 308
     assert answer.headers["location"] == f"https://plain.localhost:{paas.config.https_port}/a%20b/?c=d&e"
+    assert answer.headers["cache-control"] == "no-store"
     assert app.hits == 0
 
 
