@@ -53,7 +53,9 @@ class Config(StateDirectory):
         parse=kinds.secure_url,
     )
     acme_email: str = _doc("", "Whom that CA tells of trouble; it may be nobody.", parse=kinds.email)
-    acme_root: str = _doc("", "A file with the root certificate of a CA of your own, to trust it.", parse=kinds.file)
+    acme_root: str = _doc(
+        "", "A file with the root certificate of a CA of your own, to trust it.", parse=kinds.certificate
+    )
     trusted_proxies: tuple[str, ...] = _doc(
         "",
         "Proxies in front, such as 192.0.2.7 or 10.0.0.0/8: apps get what their X-Forwarded headers say.",

@@ -61,8 +61,8 @@ def email(text: str) -> str:
     return text
 
 
-def file(text: str) -> str:
-    """The path of a file that is there, or nothing."""
+def certificate(text: str) -> str:
+    """The path of a file with a certificate, or nothing. Caddy would not start for want of it."""
     if not text:
         return text
     path = Path(text).expanduser()
@@ -72,6 +72,12 @@ def file(text: str) -> str:
         raise ValueError(f"{text!r} has {odd[0]!r} in it, which means something to Caddy")
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
+    import ssl  # late: hardly anybody has one
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except OSError as error:  # SSLError is one
+        raise ValueError(f"{path} has no certificate that can be read: one in PEM is wanted") from error
     return str(path)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pairs
 import pytest
 
 from gitpaas.config import load, settings
@@ -59,6 +60,7 @@ def test_builds_trust_whom_the_machine_trusts(tmp_path: Path, monkeypatch: pytes
         ("ACME_ROOT", "root.crt"),
         ("ACME_ROOT", "/no/such/file"),
         ("ACME_ROOT", "/tmp"),
+        ("ACME_ROOT", "/etc/passwd"),
         ("TRUSTED_PROXIES", "proxy.example.com"),
         ("TRUSTED_PROXIES", "10.0.0.0/33"),
         ("TRUSTED_PROXIES", "private_ranges"),
@@ -103,12 +105,11 @@ def test_two_doors_at_one_port_are_refused(tmp_path: Path, other: str) -> None:
 
 
 def test_the_file_of_a_root_may_have_no_letter_that_means_something_to_caddy(tmp_path: Path) -> None:
-    odd = tmp_path / "{file}.crt"
-    odd.touch()
+    odd, plain = tmp_path / "{file}.crt", tmp_path / "my root.crt"
+    for path in (odd, plain):
+        pairs.write(path, tmp_path / "key", "ca.test")
     with pytest.raises(BadConfig, match="GITPAAS_ACME_ROOT"):
         load({"GITPAAS_HOME": str(tmp_path), "GITPAAS_ACME_ROOT": str(odd)})
-    plain = tmp_path / "my root.crt"
-    plain.touch()
     assert load({"GITPAAS_HOME": str(tmp_path), "GITPAAS_ACME_ROOT": str(plain)}).acme_root == str(plain)
 
 
