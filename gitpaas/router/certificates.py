@@ -29,6 +29,7 @@ _log = logging.getLogger(__name__)
 _TAIL = 256 * 1024  # of the log: a line is half a kilobyte
 _NOWHERE = 0, 0
 _OWN = "local"  # what Caddy calls a CA of its own
+_CALLS = re.compile(r"^registering account \[.*?\] with server: (provisioning client: (performing request: )?)?")
 
 
 @dataclass(frozen=True)
@@ -178,4 +179,4 @@ def _parsed(text: bytes) -> Iterator[Failure]:
         except ValueError:  # the end of a line that began before what was read
             continue
         if isinstance(entry, dict) and {"identifier", "error", "ts"} <= entry.keys():
-            yield Failure(str(entry["identifier"]), float(entry["ts"]), plain(str(entry["error"])))
+            yield Failure(str(entry["identifier"]), float(entry["ts"]), plain(_CALLS.sub("", str(entry["error"]))))

@@ -106,6 +106,14 @@ def test_a_failure_is_told_until_a_certificate_comes(secured: Caller) -> None:
     assert "connection refused" in shown
 
 
+def test_a_ca_out_of_reach_is_told_without_the_steps_on_the_way_there(secured: Caller) -> None:
+    reached = 'Get "https://ca.example/directory": dial tcp: lookup ca.example: no such host'
+    way = "registering account [mailto:me@example.com] with server: provisioning client: performing request: "
+    fail(secured, "shop.apps.example.com", way + reached)
+
+    assert secured("certificates").out.endswith(f": {reached}\n")
+
+
 def test_one_of_another_ca_of_before_does_not_count(secured: Caller) -> None:
     store(secured, "old.example.com-directory", "shop.apps.example.com", 60)
 
