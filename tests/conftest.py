@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import engine
+import instances
 import places
 import ports
 import pytest
@@ -53,6 +55,13 @@ def _has_sandbox() -> bool:
     from gitpaas import linux
 
     return linux.can_confine()
+
+
+@pytest.fixture(autouse=True)
+def _nobody_watches_floods() -> Iterator[None]:
+    """A thread of one test's may meet what another has put in the place of os.stat or the clock."""
+    yield
+    instances.until(lambda: not instances.flood_watchers())
 
 
 @pytest.fixture

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
 import shlex
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -180,6 +182,14 @@ def until(condition: Callable[[], object], timeout: float = PATIENCE, told: Call
     while not condition():
         assert time.monotonic() < deadline, f"still not so after {timeout} s: {told()}"
         time.sleep(0.01)
+
+
+def flood_watchers() -> list[threading.Thread]:
+    """Those of collectors that were dropped in the middle of a flood go with these, when they are collected."""
+    found = [thread for thread in threading.enumerate() if thread.name == "floods"]
+    if found:
+        gc.collect()
+    return found
 
 
 class Sleeper:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import gc
 import re
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from instances import until
+from instances import flood_watchers, until
 
 from gitpaas.config import Config
 from gitpaas.logs import Collector, ledger
@@ -46,17 +43,6 @@ def collector(config: Config, web: Instance) -> Collector:
     return Collector(replace(config, log_size=BUDGET), lambda: Survey((web,)))
 
 
-@pytest.fixture(autouse=True)
-def nobody_is_left() -> Iterator[None]:
-    yield
-    until(lambda: not watchers())
-
-
-def watchers() -> list[threading.Thread]:
-    gc.collect()  # a collector that another test has dropped in the middle of a flood
-    return [thread for thread in threading.enumerate() if thread.name == "floods"]
-
-
 def say(path: Path, megabytes: int) -> None:
     with path.open("ab") as file:
         for _ in range(megabytes):
@@ -76,7 +62,7 @@ def test_what_nobody_will_read_is_given_back_and_the_end_stays(path: Path) -> No
         assert path.stat().st_size == size * MEGABYTE
         assert path.read_bytes()[-BUDGET:] == LINE * 4096
     floods.watch([])
-    until(lambda: not watchers())  # the last look is over
+    until(lambda: not flood_watchers())  # the last look is over
     say(path, 20)
     assert on_disk(path) >= 20 * MEGABYTE
 
@@ -95,9 +81,9 @@ def test_nothing_is_given_back_while_somebody_reads(path: Path) -> None:
 def test_who_collects_may_go_in_the_middle_of_a_flood(path: Path) -> None:
     floods = Floods(BUDGET)
     floods.watch([path])
-    until(watchers)
+    until(flood_watchers)
     del floods
-    until(lambda: not watchers())
+    until(lambda: not flood_watchers())
 
 
 def test_file_that_goes_is_no_trouble(path: Path) -> None:
