@@ -167,7 +167,8 @@ def _stop_instances(config: Config) -> None:
 
 
 def _stop_buildkit(config: Config) -> None:
-    if choose(config).name == "docker":
+    # One may run where the runtime is another one by now.
+    if choose(config).name == "docker" or locks.is_held(config.buildkit_lock):
         from gitpaas.buildkit import BuildKit
 
         BuildKit(config).stop()

@@ -154,7 +154,7 @@ def _loops(
 
 def _buildkit(config: Config) -> BuildKit | None:
     """To be stopped when nobody has built for a while, since it takes memory. The next build starts it again."""
-    if choose(config).name == "host":
+    if choose(config).name == "host" and not locks.is_held(config.buildkit_lock):  # of a time with another runtime
         return None
     from gitpaas.buildkit import BuildKit
 

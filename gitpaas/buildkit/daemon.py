@@ -48,7 +48,7 @@ class Daemon:
         self._config = config
         self._toolchain = toolchain
         self._planner = Planner(config)
-        self._running = LongLived(config.locks / "buildkit")
+        self._running = LongLived(config.buildkit_lock)
         self._turn = config.locks / "buildkit-turn"
         self._work = config.locks / "buildkit-work"
         self._log = config.buildkit / "buildkitd.log"

@@ -142,6 +142,11 @@ class StateDirectory:
         return self.locks / "tickets"
 
     @property
+    def buildkit_lock(self) -> Path:
+        """Held by our buildkitd for as long as it lives, and by what it has started."""
+        return self.locks / "buildkit"
+
+    @property
     def aliases_lock(self) -> Path:
         """Held while the router is told of custom domains, by who reads them with the lock held."""
         return self.locks / "aliases"

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import dockerfiles
@@ -15,7 +16,8 @@ import engine
 import pytest
 from dockerfiles import Yard, eventually
 
-from gitpaas import linux, locks
+from gitpaas import daemon as server
+from gitpaas import linux, locks, serve
 from gitpaas.buildkit.daemon import Daemon
 from gitpaas.errors import ToolFailed
 from gitpaas.toolchain import Toolchain
@@ -66,6 +68,16 @@ def test_it_is_started_once_and_outlives_who_started_it(yard: Yard) -> None:
     assert len(pids) == 1
     assert used(yard) == pids.pop()
     assert os.getsid(used(yard)) != os.getsid(0)
+
+
+def test_it_is_stopped_with_everything_where_the_runtime_is_another_one_by_now(yard: Yard) -> None:
+    pid, today = used(yard), replace(yard.config, runtime="host")
+    assert serve._buildkit(today) is not None, "and rests, when nobody builds"
+
+    server.stop(today, apps=True)
+
+    eventually(lambda: not Path(f"/proc/{pid}").exists())
+    assert serve._buildkit(today) is None
 
 
 def test_stopped_it_leaves_nothing(yard: Yard) -> None:
