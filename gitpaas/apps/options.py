@@ -45,7 +45,7 @@ def change_builds(now: BuildOptions, changes: Mapping[str, str]) -> BuildOptions
             chosen: dict[str, Any] = {key: _CHECKS[key](value) if value else None}
             now = replace(now, **chosen)
         else:
-            raise _unknown(key, BUILD_KEYS)
+            raise unknown(key, BUILD_KEYS)
     if now.builder not in (None, "dockerfile") and (now.dockerfile or now.target or now.args):
         raise UsageError(
             f"dockerfile, target and arg:NAME say how a Dockerfile is built, and the builder is {now.builder}.",
@@ -62,7 +62,7 @@ def change_instances(now: RunOptions, changes: Mapping[str, str]) -> RunOptions:
         elif key == "read-only":
             now = replace(now, read_only=_switch(value or "off"))
         else:
-            raise _unknown(key, RUN_KEYS)
+            raise unknown(key, RUN_KEYS)
     return now
 
 
@@ -74,8 +74,13 @@ def change_checks(now: RunOptions, changes: Mapping[str, str], longest: float) -
         elif key == "timeout":
             now = replace(now, check_timeout=_seconds(value, longest) if value else None)
         else:
-            raise _unknown(key, CHECK_KEYS)
+            raise unknown(key, CHECK_KEYS)
     return now
+
+
+def unknown(key: str, known: tuple[str, ...]) -> UsageError:
+    """For a key that is none of these."""
+    return UsageError(f"{key[:80]!r} is not an option.", f"There are: {', '.join(known)}.")
 
 
 def health_check(now: RunOptions, check: HealthCheck) -> HealthCheck:
@@ -165,10 +170,6 @@ def _seconds(text: str, longest: float) -> float:
             "Its operator says so with the setting start_timeout.",
         )
     return float(text.removesuffix("s"))
-
-
-def _unknown(key: str, known: tuple[str, ...]) -> UsageError:
-    return UsageError(f"{key[:80]!r} is not an option.", f"There are: {', '.join(known)}.")
 
 
 _CHECKS: dict[str, Any] = {"builder": str, "root": _directory, "dockerfile": _path, "target": _stage}

@@ -22,12 +22,10 @@ from gitpaas.values import Instance, Survey
 @format_option
 def listing(call: Call, style: str) -> None:
     """List the apps that you may see, what runs of each, and where it answers."""
-    from gitpaas import apps
 
     seen = call.platform.runtime.survey()
     added = domains.by_app()
-    mine = [app for app in apps.listing(call.platform) if call.may("read", app.name)]
-    found = [describe(call, app, seen, added.get(app.id, ())) for app in mine]
+    found = [describe(call, app, seen, added.get(app.id, ())) for app in call.apps()]
     if style == "json":
         return call.say_json(found)
     if seen.unseen:

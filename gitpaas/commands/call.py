@@ -61,6 +61,14 @@ class Call:
 
         return apps.find(self.platform, name)
 
+    def apps(self, name: str | None = None) -> list[App]:
+        """The app of that name, or all that whoever calls may see."""
+        from gitpaas import apps
+
+        if name:
+            return [self.app(name)]
+        return [app for app in apps.listing(self.platform) if self.may("read", app.name)]
+
     def note(self, text: str) -> None:
         """What this call changes, in a few words that everybody may read: it is kept with the event."""
         self.noted = text

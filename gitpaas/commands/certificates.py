@@ -22,12 +22,11 @@ _OFF = "HTTPS is off. On: https_port in gitpaas.toml, then gitpaas restart"
 @format_option
 def listing(call: Call, app: str | None, style: str) -> None:
     """List the certificate of each host, of all apps that you may see or one: issuer, end, and why there is none."""
-    from gitpaas import apps
     from gitpaas.router import certificates
 
-    chosen = [call.app(app)] if app else [one for one in apps.listing(call.platform) if call.may("read", one.name)]
     added = domains.by_app()
-    owner = {host: one.name for one in chosen for host in domains.single_hosts(call.config, one, added.get(one.id, ()))}
+    hosts = {one.name: domains.single_hosts(call.config, one, added.get(one.id, ())) for one in call.apps(app)}
+    owner = {host: name for name, own in hosts.items() for host in own}
     found = certificates.standings(call.config, list(owner)) if call.config.https_port else []
     if style == "json":
         return call.say_json([_describe(one, owner[one.host]) for one in found])

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from gitpaas.apps import options
 from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
-from gitpaas.commands.parameters import app_argument, format_option, pairs_argument, parse_pairs, require_app
+from gitpaas.commands.pairs import app_to_set, parse, written
+from gitpaas.commands.parameters import app_argument, format_option, pairs_argument
 from gitpaas.commands.table import Column, render
 
 if TYPE_CHECKING:
@@ -38,14 +39,12 @@ def change(call: Call, app: str, pairs: Sequence[str]) -> None:
     enough. timeout=SECONDS is how long it may take until the deploy gives up and what runs goes on. An empty value
     unsets.
     """
-    require_app(app)
-    call.only_looks = not pairs
-    found, changes = call.app(app), parse_pairs(pairs, "path=/up")
+    found, changes = app_to_set(call, app, pairs), parse(pairs, "path=/up")
     if not changes:
         return _show(call, _describe(call, found))
     longest = call.config.start_timeout
     options.update(call.platform, found, options.of_instances, lambda now: options.change_checks(now, changes, longest))
-    call.note(" ".join(map("=".join, changes.items())))
+    call.note(written(changes))
     now = _describe(call, call.app(app))
     asked = f"GET {now['path']} must answer" if now["path"] else "a port must be open"
     call.say(f"{found.name}: {asked} within {now['timeout']:g} s. New instances are asked so from now on.")

@@ -33,11 +33,8 @@ class _Entry:
 @format_option
 def listing(call: Call, app: str | None, style: str) -> None:
     """List the names at which an app answers, or all apps that you may see: its own, and the domains added to it."""
-    from gitpaas import apps
-
-    chosen = [call.app(app)] if app else [one for one in apps.listing(call.platform) if call.may("read", one.name)]
     added = domains.by_app()
-    found = [entry for one in chosen for entry in _entries(call, one, added.get(one.id, ()))]
+    found = [entry for one in call.apps(app) for entry in _entries(call, one, added.get(one.id, ()))]
     if style == "json":
         return call.say_json([_describe(one) for one in found])
     if not found:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gitpaas import apps, releases
+from gitpaas.apps import options
 from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
-from gitpaas.commands.parameters import app_argument, pairs_argument, parse_pairs, require_app
-from gitpaas.errors import UsageError
+from gitpaas.commands.pairs import app_to_set, parse
+from gitpaas.commands.parameters import app_argument, pairs_argument
 from gitpaas.git import repository
 
 if TYPE_CHECKING:
@@ -28,13 +29,10 @@ def change(call: Call, app: str, pairs: Sequence[str]) -> None:
     deploy-branch=production is what pushes deploy, and what a clone checks out. An empty value is as at first: main or
     master, whichever is pushed first. What runs goes on.
     """
-    require_app(app)
-    call.only_looks = not pairs
-    found = call.app(app)
-    changes = parse_pairs(pairs, "deploy-branch=production")
+    found, changes = app_to_set(call, app, pairs), parse(pairs, "deploy-branch=production")
     for key in changes:
         if key not in _KEYS:
-            raise UsageError(f"{key[:80]!r} is not an option.", f"There are: {', '.join(_KEYS)}.")
+            raise options.unknown(key, _KEYS)
     if not changes:
         call.say(f"deploy-branch={found.deploy_branch or ''}")
         return

@@ -8,9 +8,9 @@ from gitpaas.apps import options
 from gitpaas.builders import BUILDERS
 from gitpaas.commands.base import command
 from gitpaas.commands.call import Call
-from gitpaas.commands.parameters import app_argument, pairs_argument, parse_pairs, require_app
+from gitpaas.commands.pairs import app_to_set, parse, written
+from gitpaas.commands.parameters import app_argument, pairs_argument
 from gitpaas.errors import UsageError
-from gitpaas.store import App
 from gitpaas.values import BuildOptions, RunOptions
 
 
@@ -24,8 +24,8 @@ def builds(call: Call, app: str, pairs: Sequence[str]) -> None:
     dockerfile=PATH below that; target=STAGE and arg:NAME=VALUE of a Dockerfile (an image shows its arguments to
     whoever has it: secrets belong into config vars). An empty value unsets.
     """
-    found = _app(call, app, pairs)
-    changes = parse_pairs(pairs, "root=apps/web")
+    found = app_to_set(call, app, pairs)
+    changes = parse(pairs, "root=apps/web")
     nothing = f"{app}: the tree decides how it is built."
     if not changes:
         return _show(call, options.of_builds(found), nothing)
@@ -46,8 +46,8 @@ def instances(call: Call, app: str, pairs: Sequence[str]) -> None:
     port=PORT is where web listens when it does not care for the variable PORT; read-only=on leaves nothing to write to
     but /tmp and the app's storage. An empty value unsets.
     """
-    found = _app(call, app, pairs)
-    changes = parse_pairs(pairs, "port=3000")
+    found = app_to_set(call, app, pairs)
+    changes = parse(pairs, "port=3000")
     nothing = f"{app}: nothing is said of how its instances run."
     if not changes:
         return _show(call, options.of_instances(found), nothing)
@@ -55,18 +55,12 @@ def instances(call: Call, app: str, pairs: Sequence[str]) -> None:
     chosen = options.update(
         call.platform, found, options.of_instances, lambda now: options.change_instances(now, changes)
     )
-    call.note(" ".join(map("=".join, changes.items())))
+    call.note(written(changes))
     _show(call, chosen, nothing)
     runs = bool(found.release) and not found.stopped
     now = f" To start them anew, without downtime: {call.program} ps:restart {app}" if runs else ""
     call.say(f"Instances run so from their next start on.{now}")
     return None
-
-
-def _app(call: Call, name: str, pairs: Sequence[str]) -> App:
-    require_app(name)
-    call.only_looks = not pairs
-    return call.app(name)
 
 
 def _show(call: Call, chosen: BuildOptions | RunOptions, nothing: str) -> None:

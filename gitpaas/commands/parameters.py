@@ -52,27 +52,8 @@ def all_option(function: Decorated) -> Decorated:
 
 
 def pairs_argument(function: Decorated) -> Decorated:
-    """KEY=VALUE ...; see parse_pairs."""
+    """KEY=VALUE ...; see pairs.parse."""
     return click.argument("pairs", metavar="KEY=VALUE...", nargs=-1)(function)
-
-
-def parse_pairs(texts: Sequence[str], example: str) -> dict[str, str]:
-    """{"root": "web"}. `root web`, as Dokku has it, is that too. UsageError, with the example, for what is none."""
-    if len(texts) == 2 and not any("=" in text for text in texts):
-        texts = ["=".join(texts)]
-    changes = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise UsageError(f"{text[:80]!r} is not KEY=VALUE.", f"For example: {example}. An empty value unsets.")
-        changes[key] = value
-    return changes
-
-
-def require_app(name: str) -> None:
-    """UsageError when it is a KEY=VALUE: the app was forgotten."""
-    if "=" in name:
-        raise UsageError("Which app?", f"The app comes first: APP {name}")
 
 
 def format_option(function: Decorated) -> Decorated:
